@@ -1,0 +1,130 @@
+"""Every refusal papa can give, as one tree: one leaf a cause, each with a C{code} that no wire ever changes.
+
+The message of an error says what was wrong and, where it can, what would be right. A wire carries the code and the
+message; a client rebuilds the same leaf from them with L{by_code}.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ALL",
+    "AlreadyDiffers",
+    "AlreadyRunning",
+    "BadRequest",
+    "ConnectionLost",
+    "Error",
+    "LimitReached",
+    "NotAllowed",
+    "NotFound",
+    "SocketFailed",
+    "SpawnFailed",
+    "UnknownCommand",
+    "Unreachable",
+    "Unsayable",
+    "by_code",
+]
+
+
+class Error(RuntimeError):
+    """The root of all that papa refuses; what a caller catches when any refusal will do."""
+
+    code: ClassVar[str] = "error"
+
+
+class BadRequest(Error):
+    """A request that is wrong in itself, whatever papa holds."""
+
+    code = "bad-request"
+
+
+class UnknownCommand(BadRequest):
+    """Words that name no command."""
+
+    code = "unknown-command"
+
+
+class Unsayable(BadRequest):
+    """A request or an answer that this wire has no exact words for."""
+
+    code = "unsayable"
+
+
+class NotFound(Error):
+    """A name that papa does not hold."""
+
+    code = "not-found"
+
+
+class AlreadyDiffers(Error):
+    """The name is taken by something made with other parameters."""
+
+    code = "already-differs"
+
+
+class SocketFailed(Error):
+    """The operating system would not give the socket."""
+
+    code = "socket-failed"
+
+
+class SpawnFailed(Error):
+    """The program could not be started."""
+
+    code = "spawn-failed"
+
+
+class NotAllowed(Error):
+    """Not this user, or not with papa's own rights."""
+
+    code = "not-allowed"
+
+
+class LimitReached(Error):
+    """Papa, or the machine, has no more of what the request needs."""
+
+    code = "limit-reached"
+
+
+class Unreachable(Error):
+    """No kernel answers where one was looked for, and none could be started."""
+
+    code = "unreachable"
+
+
+class AlreadyRunning(Error):
+    """Another live kernel is in the place this one was asked to take."""
+
+    code = "already-running"
+
+
+class ConnectionLost(Error):
+    """The kernel went away in the middle of a conversation."""
+
+    code = "connection-lost"
+
+
+ALL: tuple[type[Error], ...] = (
+    UnknownCommand,
+    Unsayable,
+    BadRequest,
+    NotFound,
+    AlreadyDiffers,
+    SocketFailed,
+    SpawnFailed,
+    NotAllowed,
+    LimitReached,
+    Unreachable,
+    AlreadyRunning,
+    ConnectionLost,
+    Error,
+)
+"""Every class of the tree, leaf before parent: a table that is tried in order never lets a parent swallow a leaf."""
+
+_BY_CODE = {error.code: error for error in ALL}
+
+
+def by_code(code: str, message: str) -> Error:
+    """The error that a wire carried as C{code} and C{message}; an unknown code gives the root class."""
+    return _BY_CODE.get(code, Error)(message)

@@ -1,0 +1,133 @@
+"""What papa answers and tells: frozen records, the same for every wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["STDERR", "STDOUT", "Closed", "Event", "EventKind", "Hole", "Item", "Output", "Process", "Socket"]
+
+STDOUT: Final = 1
+STDERR: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """
+    A socket that papa holds.
+
+    @ivar port: for an inet family the port it is bound to, also when the system chose it.
+    @ivar fileno: its descriptor in papa, and in every child that was given it; L{None} where each child gets a
+        socket of its own (C{reuseport}).
+    """
+
+    name: str
+    family: str
+    type: str
+    backlog: int
+    path: str | None = None
+    umask: int | None = None
+    host: str | None = None
+    port: int | None = None
+    interface: str | None = None
+    reuseport: bool = False
+    fileno: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """
+    A process that papa holds, running or not.
+
+    @ivar args: the program and its arguments, as asked for.
+    @ivar started: seconds since the epoch.
+    @ivar exit_code: as L{subprocess} gives it (-9 for SIGKILL); L{None} while it runs.
+    @ivar captured: bytes of output read so far.
+    @ivar dropped: bytes of output that a full buffer had to let go unread.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    pid: int
+    running: bool
+    started: float
+    uid: int
+    gid: int
+    exit_code: int | None = None
+    captured: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """
+    A piece of what a process printed.
+
+    @ivar channel: L{STDOUT} or L{STDERR}.
+    @ivar timestamp: seconds since the epoch, when papa read its first byte.
+    @ivar mark: how many bytes of this process, both channels together, were captured up to the end of this piece.
+    """
+
+    name: str
+    channel: int
+    timestamp: float
+    data: bytes
+    mark: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """
+    Output that a full buffer dropped before this reader was sent it.
+
+    @ivar size: exactly how many bytes, both channels together.
+    @ivar first: when the first of them was read; C{last}: the last.
+    @ivar mark: where the hole ends, counted as in L{Output}.
+    """
+
+    name: str
+    size: int
+    first: float
+    last: float
+    mark: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """
+    The process has exited and its output has ended; nothing comes after this.
+
+    @ivar timestamp: seconds since the epoch, of the later of the two.
+    """
+
+    name: str
+    timestamp: float
+    exit_code: int
+
+
+Item: TypeAlias = Output | Hole | Closed
+"""What a watcher is sent."""
+
+EventKind: TypeAlias = Literal[
+    "socket-made",
+    "socket-removed",
+    "value-set",
+    "value-removed",
+    "process-made",
+    "process-exited",
+    "process-closed",
+    "process-removed",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """
+    Something that happened to what papa holds.
+
+    @ivar detail: the figure that belongs to it: the pid, the exit code, the descriptor; never a value's text.
+    """
+
+    kind: EventKind
+    name: str
+    detail: int | None = None

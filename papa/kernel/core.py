@@ -1,0 +1,162 @@
+"""The kernel as one thing: a method for each command, and the values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zope.interface import implementer
+
+from papa.commands import (
+    CloseStdin,
+    Command,
+    Get,
+    ListProcesses,
+    ListSockets,
+    ListValues,
+    MakeProcess,
+    MakeSocket,
+    RemoveProcesses,
+    RemoveSockets,
+    RemoveValues,
+    Set,
+    WatchProcesses,
+    WriteProcess,
+)
+from papa.errors import BadRequest, LimitReached
+from papa.interfaces import IChildDriver, IEventObserver, IKernel, ISocketDriver, IWatchObserver
+from papa.kernel.processes import Processes
+from papa.kernel.sockets import Sockets
+from papa.kernel.watch import Watch
+from papa.names import select
+from papa.records import Event, Process, Socket
+
+__all__ = ["MAX_VALUES_SIZE", "Kernel"]
+
+#: How many characters all values, with their names, may have together.
+MAX_VALUES_SIZE = 256 << 20
+
+
+@implementer(IKernel)
+class Kernel:
+    """What papa holds, and all that can be asked of it: plain calls that answer at once."""
+
+    def __init__(
+        self,
+        *,
+        sockets: ISocketDriver,
+        children: IChildDriver,
+        wall: Callable[[], float],
+        events: IEventObserver,
+    ) -> None:
+        """
+        @param wall: the time to stamp things with, in seconds since the epoch. Nothing is ever decided by it.
+        """
+        self._events = events
+        self._sockets = Sockets(sockets, events=events)
+        self._processes = Processes(children, self._sockets, wall=wall, events=events)
+        self._values: dict[str, str] = {}
+        self._values_size = 0
+        self._methods: Mapping[type[Command], Callable[[Any], object]] = {
+            MakeSocket: self.make_socket,
+            ListSockets: self.list_sockets,
+            RemoveSockets: self.remove_sockets,
+            Set: self.set,
+            Get: self.get,
+            ListValues: self.list_values,
+            RemoveValues: self.remove_values,
+            MakeProcess: self.make_process,
+            ListProcesses: self.list_processes,
+            RemoveProcesses: self.remove_processes,
+            WriteProcess: self.write_process,
+            CloseStdin: self.close_stdin,
+        }
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds nothing."""
+        return not (len(self._sockets) or len(self._processes) or self._values)
+
+    def perform(self, command: Command) -> object:
+        """Do what a command asks."""
+        try:
+            method = self._methods[type(command)]
+        except KeyError:
+            raise BadRequest(f"{' '.join(command.words)!r} is nothing that a kernel does") from None
+        return method(command)
+
+    def watch(self, request: WatchProcesses, observer: IWatchObserver) -> Watch:
+        """Start watching."""
+        return self._processes.watch(request, observer)
+
+    def make_socket(self, request: MakeSocket) -> Socket:
+        """Bind and hold a socket."""
+        return self._sockets.make(request)
+
+    def list_sockets(self, request: ListSockets) -> dict[str, Socket]:
+        """The held sockets."""
+        return self._sockets.list(request.names)
+
+    def remove_sockets(self, request: RemoveSockets) -> None:
+        """Close and forget sockets."""
+        self._sockets.remove(request.names)
+
+    def set(self, request: Set) -> None:
+        """Keep or remove a value."""
+        before = self._values.get(request.name)
+        size = self._values_size - (len(request.name) + len(before) if before is not None else 0)
+        if not request.value:
+            self._values.pop(request.name, None)
+            self._values_size = size
+            if before is not None:
+                self._events.happened(Event(kind="value-removed", name=request.name))
+            return
+        size += len(request.name) + len(request.value)
+        if size > MAX_VALUES_SIZE:
+            raise LimitReached(f"All values together may not exceed {MAX_VALUES_SIZE >> 20} MiB: remove some first")
+        self._values[request.name] = request.value
+        self._values_size = size
+        self._events.happened(Event(kind="value-set", name=request.name))
+
+    def get(self, request: Get) -> str | None:
+        """A value, or nothing."""
+        return self._values.get(request.name)
+
+    def list_values(self, request: ListValues) -> dict[str, str]:
+        """The values."""
+        return select(self._values, request.names, kind="Value")
+
+    def remove_values(self, request: RemoveValues) -> None:
+        """Forget values."""
+        for name in select(self._values, request.names, kind="Value"):
+            self.set(Set(name=name))
+
+    def make_process(self, request: MakeProcess) -> Process:
+        """Start a process."""
+        return self._processes.make(request)
+
+    def list_processes(self, request: ListProcesses) -> dict[str, Process]:
+        """The held processes."""
+        selected = self._processes.select(request.names, required=False)
+        return {name: process.record() for name, process in selected.items()}
+
+    def remove_processes(self, request: RemoveProcesses) -> None:
+        """Throw processes' output away and forget them when they exit."""
+        for process in self._processes.select(request.names, required=True).values():
+            process.remove()
+
+    def write_process(self, request: WriteProcess) -> None:
+        """Send bytes to a process's standard input."""
+        self._processes.write(request.name, request.data)
+
+    def close_stdin(self, request: CloseStdin) -> None:
+        """End a process's standard input."""
+        self._processes.close_stdin(request.name)
+
+    def release_sockets(self) -> None:
+        """Close all held sockets and delete their files, when papa ends."""
+        self._sockets.remove(())
+
+    def remaining(self) -> list[Process]:
+        """The processes that still run."""
+        return self._processes.remaining()

@@ -1,0 +1,298 @@
+"""
+What one process printed and nobody has acknowledged yet: bounded, in order of arrival, addressed by integer marks.
+
+A mark counts the bytes of the process, both channels together, from its start. An I{entry} is a run of bytes of one
+channel with one timestamp; entries live in I{blocks}, which are chained so that a reader keeps its place at no cost and
+memory goes back as soon as a block is behind everybody.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from papa.records import Hole, Output
+
+__all__ = ["Journal", "Place"]
+
+#: A read of this size or more becomes a block of its own, without a copy.
+_LARGE: Final = 4096
+#: Smaller reads are collected in blocks of this size.
+_BLOCK: Final = 65536
+#: A run shorter than this takes in what the same channel prints within L{_COALESCE} seconds: single bytes would
+#: otherwise cost seventeen times their size.
+_SHORT: Final = 64
+_COALESCE: Final = 0.01
+#: What an entry and a block cost beside their data; beyond the allowance it is counted against the bound.
+_ENTRY_COST: Final = 17
+_BLOCK_COST: Final = 512
+_ALLOWANCE: Final = 1024
+
+
+class _Block:
+    """Consecutive entries: C{ends[i]} is the mark at the end of entry C{i}; C{start} the mark at C{data[0]}."""
+
+    __slots__ = ("channels", "data", "ends", "next", "stamps", "start")
+
+    def __init__(self, start: int, data: bytes | bytearray) -> None:
+        self.start = start
+        self.data: bytes | bytearray = data
+        self.ends = array("Q")
+        self.stamps = array("d")
+        self.channels = bytearray()
+        self.next: _Block | None = None
+
+    def add(self, end: int, stamp: float, channel: int) -> None:
+        """Record an entry whose bytes are in C{data} already."""
+        self.ends.append(end)
+        self.stamps.append(stamp)
+        self.channels.append(channel)
+
+    def entry_at(self, mark: int) -> int:
+        """The index of the entry that holds the byte at C{mark}; the number of entries if none does."""
+        low, high = 0, len(self.ends)
+        while low < high:
+            middle = (low + high) // 2
+            if self.ends[middle] <= mark:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+class Place:
+    """
+    A reader's place in a journal.
+
+    @ivar mark: up to where it has been given everything, or told of the hole.
+    @ivar hole: first and last time of what was dropped before the reader came to it.
+    """
+
+    __slots__ = ("block", "hole", "mark")
+
+    def __init__(self, mark: int, hole: tuple[float, float] | None = None) -> None:
+        self.mark = mark
+        self.hole = hole
+        self.block: _Block | None = None
+
+
+class Journal:
+    """
+    Output of one process.
+
+    @ivar head: the mark of the oldest byte held.
+    @ivar tail: the mark behind the newest byte: how many bytes were captured.
+    @ivar dropped: how many bytes were let go before anybody acknowledged them.
+    @ivar overhead: what the bookkeeping of the held bytes costs, in bytes.
+
+    No more than C{limit} bytes are held, and no more than C{limit} and a kilobyte with the bookkeeping; unless the
+    journal is C{lossless}: then whoever fills it has to look whether it is L{full}.
+    """
+
+    __slots__ = (
+        "_first",
+        "_holding",
+        "_last",
+        "_looking",
+        "_unread",
+        "discarding",
+        "dropped",
+        "head",
+        "limit",
+        "lossless",
+        "overhead",
+        "tail",
+    )
+
+    def __init__(self, limit: int, *, lossless: bool = False) -> None:
+        self.limit = limit
+        self.lossless = lossless
+        self.discarding = False
+        self.head = self.tail = self.dropped = self.overhead = 0
+        self._first: _Block | None = None
+        self._last: _Block | None = None
+        self._unread = Place(0)
+        self._holding: list[Place] = []
+        self._looking: list[Place] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether a lossless journal should be given no more for now."""
+        return self._excess() >= 0
+
+    def _excess(self) -> int:
+        """By how many bytes too much is held; negative while there is room."""
+        held = self.tail - self.head
+        return max(held, held + self.overhead - _ALLOWANCE) - self.limit
+
+    def append(self, channel: int, data: bytes, now: float) -> None:
+        """Add what was read just now; the oldest entries go if it is too much."""
+        if self.discarding or not data:
+            return
+        self.tail += len(data)
+        last = self._last
+        if len(data) >= _LARGE:
+            self._chain(_Block(self.tail - len(data), data)).add(self.tail, now, channel)
+            self.overhead += _ENTRY_COST
+        else:
+            if last is None or not isinstance(last.data, bytearray) or len(last.data) + len(data) > _BLOCK:
+                last = self._chain(_Block(self.tail - len(data), bytearray()))
+            self._extend(last, channel, data, now)
+        if not self.lossless and self._excess() > 0:
+            self._drop_oldest()
+
+    def _chain(self, block: _Block) -> _Block:
+        if self._last is None:
+            self._first = block
+        else:
+            self._last.next = block
+        self._last = block
+        self.overhead += _BLOCK_COST
+        return block
+
+    def _extend(self, block: _Block, channel: int, data: bytes, now: float) -> None:
+        assert isinstance(block.data, bytearray)
+        if block.ends and block.channels[-1] == channel and 0 <= now - block.stamps[-1] < _COALESCE:
+            start = block.ends[-2] if len(block.ends) > 1 else block.start
+            if block.ends[-1] - start < _SHORT:
+                block.data += data
+                block.ends[-1] = self.tail
+                return
+        block.data += data
+        block.add(self.tail, now, channel)
+        self.overhead += _ENTRY_COST
+
+    def _drop_oldest(self) -> None:
+        """Let go of the oldest: whole blocks while that leaves half of the bound, else the bytes that must go."""
+        while (excess := self._excess()) > 0 and self._first is not None:
+            block = self._first
+            end = block.ends[-1]
+            if self.tail - end < self.limit // 2:
+                end = min(end, self.head + max(excess, min(_SHORT, self.limit // 2)))
+            self._make_holes((self._unread, *self._holding, *self._looking), end)
+            self.dropped += max(0, end - max(self.head, self._unread.mark))
+            self._release(end)
+
+    def _make_holes(self, places: Iterable[Place], end: int) -> None:
+        """Note for readers that have not come to C{end} when the bytes were read that they will miss."""
+        behind = [place for place in places if place.mark < end]
+        if behind:
+            last = self._stamp_at(end - 1)
+            for place in behind:
+                first = place.hole[0] if place.hole else self._stamp_at(max(place.mark, self.head))
+                place.hole = (first, last)
+
+    def _release(self, mark: int) -> None:
+        """Give back everything below C{mark}."""
+        while self._first is not None and self._first.ends[-1] <= mark:
+            block = self._first
+            self.overhead -= len(block.ends) * _ENTRY_COST + _BLOCK_COST
+            self.head = block.ends[-1]
+            self._first = block.next
+        if self._first is None:
+            self._last = None
+        elif mark > self.head:
+            self._trim(self._first, mark)
+        for place in (*self._holding, *self._looking):
+            if place.block is not None and place.block.ends[-1] <= self.head:
+                place.block = None
+
+    def _trim(self, block: _Block, mark: int) -> None:
+        self.head = mark
+        gone = block.entry_at(mark)
+        if gone:
+            del block.ends[:gone], block.stamps[:gone], block.channels[:gone]
+            self.overhead -= gone * _ENTRY_COST
+        # A slice copies: worth it once half of the block is nothing but weight, or if the bound is as small as a read.
+        unused = mark - block.start
+        if isinstance(block.data, bytearray) or unused * 2 >= len(block.data) or self.limit < _BLOCK:
+            if isinstance(block.data, bytearray):
+                del block.data[:unused]
+            else:
+                block.data = block.data[unused:]
+            block.start = mark
+
+    def join(self, *, holding: bool) -> Place:
+        """
+        A new reader's place.
+
+        @param holding: whether output waits for it. A holding reader begins behind what was acknowledged, any other
+            with the oldest byte there is.
+        """
+        if holding:
+            place = Place(self._unread.mark, self._unread.hole)
+            self._holding.append(place)
+        else:
+            place = Place(self.head)
+            self._looking.append(place)
+        return place
+
+    def leave(self, place: Place) -> None:
+        """A reader goes; output no longer waits for it."""
+        for places in (self._holding, self._looking):
+            if place in places:
+                places.remove(place)
+        self._give_back()
+
+    def take(self, place: Place, name: str, limit: int) -> Iterator[Output | Hole]:
+        """
+        Move a place on, by about C{limit} bytes at most, and give what lies in between.
+
+        @param name: put into the records.
+        """
+        if place.mark < self.head:
+            first, last = place.hole or (0.0, 0.0)
+            size = self.head - place.mark
+            place.mark, place.hole, place.block = self.head, None, None
+            yield Hole(name=name, size=size, first=first, last=last, mark=self.head)
+        while place.mark < self.tail and limit > 0:
+            if place.block is None:
+                place.block = self._first
+            block = place.block
+            assert block is not None
+            index = block.entry_at(place.mark)
+            if index == len(block.ends):
+                place.block = block.next
+                continue
+            end = min(block.ends[index], place.mark + limit)
+            begin = place.mark - block.start
+            data = block.data
+            if begin or end - block.start < len(data) or isinstance(data, bytearray):
+                data = bytes(memoryview(data)[begin : end - block.start])
+            limit -= len(data)
+            place.mark = end
+            yield Output(
+                name=name, channel=block.channels[index], timestamp=block.stamps[index], data=bytes(data), mark=end
+            )
+
+    def acknowledge(self, mark: int) -> None:
+        """Everything below C{mark} is safe; it goes as soon as every holding reader has been given it."""
+        if mark > self._unread.mark:
+            self._unread.mark = mark
+            if mark >= self.head:
+                self._unread.hole = None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        wanted = min([self._unread.mark, *(place.mark for place in self._holding)])
+        if wanted > self.head:
+            self._make_holes(self._looking, wanted)
+            self._release(wanted)
+
+    def _stamp_at(self, mark: int) -> float:
+        """When the byte at C{mark} was read; it must be held."""
+        block = self._first
+        while block is not None and block.ends[-1] <= mark:
+            block = block.next
+        assert block is not None
+        return block.stamps[block.entry_at(mark)]
+
+    def discard(self) -> None:
+        """Let go of everything, now and from now on, for all readers and without a hole."""
+        self.discarding = True
+        self._first = self._last = None
+        self.overhead = 0
+        self.head = self.tail
+        for place in (self._unread, *self._holding, *self._looking):
+            place.mark, place.hole, place.block = self.tail, None, None

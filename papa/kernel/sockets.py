@@ -1,0 +1,164 @@
+"""The sockets that papa holds, and how they are lent to processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from papa.commands import MakeSocket
+from papa.errors import AlreadyDiffers, BadRequest, NotFound, SocketFailed
+from papa.interfaces import IEventObserver, IHeldSocket, ISocketDriver
+from papa.kernel.sameness import differences
+from papa.names import nearest, select
+from papa.records import Event, Socket
+
+__all__ = ["Loan", "Sockets"]
+
+_REFERENCE = re.compile(r"\$\(socket\.([^)]*)(\)?)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    request: MakeSocket
+    held: IHeldSocket
+
+    def record(self) -> Socket:
+        request = self.request
+        return Socket(
+            name=request.name,
+            family=request.family,
+            type=request.type,
+            backlog=request.backlog,
+            path=request.path,
+            umask=request.umask,
+            host=request.host,
+            port=self.held.port,
+            interface=request.interface,
+            reuseport=request.reuseport,
+            fileno=self.held.fileno,
+        )
+
+
+class Sockets:
+    """All held sockets, by name."""
+
+    def __init__(self, driver: ISocketDriver, *, events: IEventObserver) -> None:
+        self._driver = driver
+        self._events = events
+        self._held: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def make(self, request: MakeSocket) -> Socket:
+        """Bind and hold a socket, or give the one that was made with the same request."""
+        existing = self._held.get(request.name)
+        if existing is not None:
+            self._check_same(existing, request)
+            return existing.record()
+        for entry in self._held.values():
+            if request.path is not None and entry.request.path == request.path:
+                raise SocketFailed(f"Socket path {request.path} is held already, as {entry.request.name}")
+        entry = _Entry(request=request, held=self._driver.hold(request))
+        self._held[request.name] = entry
+        self._events.happened(Event(kind="socket-made", name=request.name, detail=entry.held.fileno))
+        return entry.record()
+
+    @staticmethod
+    def _check_same(existing: _Entry, request: MakeSocket) -> None:
+        """Port 0, any port, is the same as the one that was given for it."""
+        port = existing.held.port if request.port else 0
+        before = dataclasses.replace(existing.request, port=port or 0)
+        different = differences(before, request)
+        if different:
+            listed = ", ".join(f"{field}={value}" for field, value in different.items())
+            raise AlreadyDiffers(
+                f"Socket {request.name} has already been created with {listed}: remove it first, or choose another name"
+            )
+
+    def list(self, patterns: Sequence[str]) -> dict[str, Socket]:
+        """The sockets that patterns select."""
+        return {name: entry.record() for name, entry in self._select(patterns, required=False).items()}
+
+    def remove(self, patterns: Sequence[str]) -> None:
+        """Close and forget sockets."""
+        for name, entry in self._select(patterns, required=True).items():
+            del self._held[name]
+            entry.held.close()
+            self._events.happened(Event(kind="socket-removed", name=name))
+
+    def _select(self, patterns: Sequence[str], *, required: bool) -> dict[str, _Entry]:
+        return select(self._held, patterns, kind="Socket", required=required, number=lambda entry: entry.held.fileno)
+
+    def get(self, name: str) -> IHeldSocket:
+        """
+        The socket of that name.
+
+        @raise NotFound: if there is none.
+        """
+        try:
+            return self._held[name].held
+        except KeyError:
+            raise NotFound(f"Socket {name!r} not found{nearest(name, self._held)}") from None
+
+    @contextmanager
+    def loan(self) -> Iterator[Loan]:
+        """Collect what one process needs of the sockets; those made for it alone are closed in papa at the end."""
+        loan = Loan(self)
+        try:
+            yield loan
+        finally:
+            loan.close()
+
+
+class Loan:
+    """The sockets that one process is given."""
+
+    def __init__(self, sockets: Sockets) -> None:
+        self._sockets = sockets
+        self._own: dict[str, IHeldSocket] = {}
+        self._descriptors: dict[str, int] = {}
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The descriptors that the process is to inherit."""
+        return tuple(self._descriptors.values())
+
+    def descriptor(self, name: str) -> int:
+        """
+        The number under which the process finds the socket.
+
+        @raise NotFound: if there is no such socket.
+        """
+        if name not in self._descriptors:
+            held = self._sockets.get(name)
+            if held.fileno is None:
+                held = self._own[name] = held.duplicate()
+            assert held.fileno is not None
+            self._descriptors[name] = held.fileno
+        return self._descriptors[name]
+
+    def substitute(self, text: str) -> str:
+        """Put in the numbers for C{$(socket.NAME.fileno)} and C{$(socket.NAME.port)}, wherever they stand."""
+        return _REFERENCE.sub(self._number, text)
+
+    def _number(self, reference: re.Match[str]) -> str:
+        inside, closing = reference.groups()
+        name, _, part = inside.rpartition(".")
+        if not closing:
+            raise BadRequest(f"{reference.group()!r} has no closing parenthesis: write $(socket.NAME.fileno)")
+        if not name or part not in ("fileno", "port"):
+            raise BadRequest(f"{reference.group()!r} must end in .fileno or .port, as $(socket.NAME.fileno)")
+        if part == "fileno":
+            return str(self.descriptor(name))
+        port = self._sockets.get(name).port
+        if port is None:
+            raise BadRequest(f"Socket {name!r} is a unix socket and has no port")
+        return str(port)
+
+    def close(self) -> None:
+        """Close the sockets that were made for the process alone: it has them by now, or it did not start."""
+        for held in self._own.values():
+            held.close()

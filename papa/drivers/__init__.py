@@ -1,0 +1,1 @@
+"""The hands of the kernel: sockets and children on the real system, and in memory."""

@@ -1,0 +1,299 @@
+"""
+Real children: started, read and reaped.
+
+The child is a Twisted L{Process<twisted.internet.process.Process>}, so its protocol is told of output and end as every
+Twisted program is; three things are done otherwise. It is started by L{subprocess.Popen}, which does not copy papa's
+memory and reports at once why a program does not start. Its pipes are read 64 KiB at a time. Its end is seen on a
+pidfd, so that an exit costs the same however many children there are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.internet import process
+from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from papa.commands import MakeProcess
+from papa.drivers.identity import look_up
+from papa.drivers.inheritance import DescriptorLimit, inheritable_environment
+from papa.drivers.preparation import Preparation
+from papa.errors import BadRequest, Error, LimitReached, SpawnFailed
+from papa.interfaces import ChildSpec, IChild, IChildDriver, IChildObserver, Identity
+
+__all__ = ["Child", "SystemChildren"]
+
+#: As much as a pipe holds. Larger reads are slower again: their memory comes from mmap each time.
+_READ_SIZE: Final = 65536
+
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
+
+class _OutputReader(process.ProcessReader):
+    """Reads a pipe of the child."""
+
+    def doRead(self) -> Any:
+        try:
+            data = os.read(self.fd, _READ_SIZE)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EINTR):
+                return None
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        return self.dataReceived(data)
+
+
+class _ExitReader:
+    """A pidfd in the reactor: readable once the child has exited."""
+
+    def __init__(self, child: Child, handle: int) -> None:
+        self._child = child
+        self._handle = handle
+
+    def fileno(self) -> int:
+        return self._handle
+
+    def logPrefix(self) -> str:
+        return "papa child"
+
+    def doRead(self) -> None:
+        self._child.reapProcess()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor lets go of it when it ends."""
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+class _Capture(ProcessProtocol):
+    """Tells the kernel's observer what Twisted tells a protocol."""
+
+    def __init__(self, observer: IChildObserver, channels: set[int]) -> None:
+        self._observer = observer
+        self._open = channels
+        self._captures = bool(channels)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self._observer.output_arrived(childFD, data)
+
+    def childConnectionLost(self, childFD: int) -> None:
+        if childFD in self._open:
+            self._open.remove(childFD)
+            if not self._open:
+                self._observer.output_ended()
+
+    def processExited(self, reason: Failure) -> None:
+        ended: Any = reason.value
+        code = -ended.signal if getattr(ended, "signal", None) else ended.exitCode
+        self._observer.exited(code)
+        if not self._captures:
+            self._observer.output_ended()
+
+
+class _StdinGauge:
+    """Knows whether the child has taken what it was sent."""
+
+    full = False
+
+    def pauseProducing(self) -> None:
+        self.full = True
+
+    def resumeProducing(self) -> None:
+        self.full = False
+
+    def stopProducing(self) -> None:
+        self.full = False
+
+
+@implementer(IChild)
+class Child(process.Process):
+    """
+    A started program, its pipes and its end.
+
+    @ivar pid: its process id.
+    """
+
+    processReaderFactory = _OutputReader
+
+    def __init__(
+        self,
+        reactor: Any,
+        spec: ChildSpec,
+        observer: IChildObserver,
+        popen: Callable[[ChildSpec, Mapping[int, int]], int],
+    ) -> None:
+        """
+        @param popen: starts the program with the given ends of pipes as its descriptors, and gives its pid.
+        """
+        self.child_pid = 0
+        self._spec = spec
+        self._popen = popen
+        self._constructed = False
+        self._early_status: int | None = None
+        self._exit_reader: _ExitReader | None = None
+        self._gauge = _StdinGauge()
+        pipes = {1: spec.stdout, 2: spec.stderr}
+        captured = {channel for channel, kind in pipes.items() if kind == "pipe"}
+        descriptors: dict[int, str] = dict.fromkeys(captured, "r")
+        if spec.stdin == "pipe":
+            descriptors[0] = "w"
+        process.Process.__init__(
+            self, reactor, spec.args[0], spec.args, spec.env, None, _Capture(observer, captured), childFDs=descriptors
+        )
+        self._constructed = True
+        if spec.stdin == "pipe":
+            self.registerProducer(self._gauge, True)
+        if self._early_status is None:
+            self._await_exit()
+        else:
+            # Gone already: but nobody has been told of this child yet, so its end must wait a turn.
+            reactor.callLater(0, process.Process.processEnded, self, self._early_status)
+
+    def _fork(self, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **kwargs: Any) -> None:
+        self.pid = self.child_pid = self._popen(self._spec, kwargs["fdmap"])
+
+    def _await_exit(self) -> None:
+        """See the exit on a pidfd; where there is none to be had, Twisted's own SIGCHLD handling sees it."""
+        try:
+            handle = os.pidfd_open(self.child_pid)
+        except (AttributeError, OSError):
+            return
+        process.unregisterReapProcessHandler(self.pid, self)
+        self._exit_reader = _ExitReader(self, handle)
+        self._reactor.addReader(self._exit_reader)
+
+    def reapProcess(self) -> None:
+        """Take the exit status, if it is there."""
+        if self._exit_reader is None:
+            process.Process.reapProcess(self)
+            return
+        try:
+            pid, status = os.waitpid(self.child_pid, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid:
+            self._reactor.removeReader(self._exit_reader)
+            self._exit_reader.close()
+            self._exit_reader = None
+            self.processEnded(status)
+
+    def processEnded(self, status: int) -> None:
+        """It has been reaped."""
+        if self._constructed:
+            process.Process.processEnded(self, status)
+        else:
+            self._early_status = status
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to its standard input."""
+        self._check_stdin()
+        if self._gauge.full:
+            raise LimitReached("The process has not read yet what it was sent before: try again later")
+        self.writeToChild(0, data)
+
+    def close_stdin(self) -> None:
+        """End its standard input."""
+        self._check_stdin()
+        self.closeChildFD(0)
+
+    def _check_stdin(self) -> None:
+        if 0 not in self.pipes or self.pipes[0].disconnecting:
+            raise BadRequest("The standard input of the process is closed")
+
+    def pause_output(self) -> None:
+        """Stop reading."""
+        self.pauseProducing()
+
+    def resume_output(self) -> None:
+        """Read on."""
+        self.resumeProducing()
+
+
+@implementer(IChildDriver)
+class SystemChildren:
+    """Starts real programs."""
+
+    def __init__(self, reactor: IReactorCore | IReactorFDSet | IReactorTime, limit: DescriptorLimit) -> None:
+        """
+        @param reactor: watches descriptors and calls later.
+        @param limit: gives each child the limit of open files that papa was started with.
+        """
+        self._reactor = reactor
+        self._limit = limit
+
+    def identity(self, spec: MakeProcess) -> Identity:
+        """Look up the user and groups that a request asks for."""
+        return look_up(spec.uid, spec.gid, spec.groups)
+
+    def spawn(self, spec: ChildSpec, observer: IChildObserver) -> Child:
+        """Start a program."""
+        try:
+            return Child(self._reactor, spec, observer, self._popen)
+        except Error:
+            raise
+        except OSError as error:
+            raise explain(error, spec) from error
+
+    def _popen(self, spec: ChildSpec, pipes: Mapping[int, int]) -> int:
+        env = inheritable_environment(os.environ) if spec.inherit_env else {}
+        env.update(spec.env)
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            with self._limit.as_started(), Preparation(spec, env) as preparation:
+                started = subprocess.Popen(
+                    spec.args,
+                    executable=_found(spec.args[0], env),
+                    env=preparation.env,
+                    cwd=spec.working_dir,
+                    stdin=pipes.get(0, null),
+                    stdout=pipes.get(1, null),
+                    stderr=subprocess.STDOUT if spec.stderr == "stdout" else pipes.get(2, null),
+                    pass_fds=preparation.descriptors,
+                    preexec_fn=preparation.function,  # noqa: PLW1509 - papa has one thread
+                    start_new_session=True,
+                    umask=-1 if spec.umask is None else spec.umask,
+                )
+        except subprocess.SubprocessError as error:
+            raise preparation.failure() from error
+        finally:
+            os.close(null)
+        # A Popen that is collected would take the exit status for itself.
+        started.returncode = 0
+        return started.pid
+
+
+def _found(program: str, env: Mapping[str, str]) -> str:
+    """Where the PATH of the child's environment has the program."""
+    if "/" in program:
+        return program
+    path = env.get("PATH", os.defpath)
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise SpawnFailed(f"Program {program!r} not found in {path}: give its whole path, or set env.PATH")
+    return found
+
+
+def explain(error: OSError, spec: ChildSpec) -> Error:
+    """What a failed start means, in words for the person who asked for it."""
+    program = spec.args[0]
+    if error.errno in _EXHAUSTED:
+        return LimitReached(f"Cannot start {program!r} now: {error.strerror}")
+    folder = spec.working_dir
+    if folder is not None and error.filename == folder:
+        return SpawnFailed(f"Bad working_dir {folder!r}: {error.strerror}")
+    if error.errno == errno.ENOENT and os.path.lexists(os.path.join(folder or "", program)):
+        return SpawnFailed(f"Cannot start {program!r}: the interpreter that its first line names does not exist")
+    if error.errno == errno.ENOEXEC:
+        return SpawnFailed(f"Cannot start {program!r}: it is no program for this machine, nor begins with #!")
+    return SpawnFailed(f"Cannot start {program!r}: {error.strerror or error}")

@@ -1,0 +1,113 @@
+"""
+What a child would inherit from papa itself, and how papa sees to it that it does not.
+
+Papa needs many descriptors; a program that uses select must not be started with papa's own high limit. Papa must not
+die of a hangup; its children are to find every signal at its default.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+__all__ = ["DescriptorLimit", "inheritable_environment", "reset_signals"]
+
+#: More descriptors than this papa does not ask for, whatever the system would allow.
+_MOST: Final = 1 << 20
+#: The spare descriptors keep clear of the lowest numbers, which L{papa.drivers.children} may need.
+_LOWEST_SPARE: Final = 32
+
+#: Said to papa alone, or said anew to each child.
+_PRIVATE: Final = (
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+)
+
+
+class DescriptorLimit:
+    """
+    Papa's own limit of open files, and the one it was started with.
+
+    Starting a child under the lower limit takes two new descriptors for a moment. When papa has more open than that
+    limit allows, there would be none: so two low ones are kept in reserve for it.
+    """
+
+    def __init__(self) -> None:
+        self._started_with, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._own = self._started_with
+        self._spare: list[int] = []
+
+    def raise_to_most(self) -> int:
+        """Take as many descriptors as the system allows, and tell how many."""
+        most = _MOST if self._hard == resource.RLIM_INFINITY else min(self._hard, _MOST)
+        if most > self._started_with != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, self._hard))
+            self._own = most
+            self._fill()
+        return self._own
+
+    def restore(self) -> None:
+        """Go back to the limit that papa was started with."""
+        if self._own != self._started_with:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._started_with, self._hard))
+            self._own = self._started_with
+        self._release()
+
+    @contextmanager
+    def as_started(self) -> Iterator[None]:
+        """A moment under the limit that papa was started with."""
+        if self._own == self._started_with:
+            yield
+            return
+        self._release()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._started_with, self._hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._own, self._hard))
+            self._fill()
+
+    def _fill(self) -> None:
+        try:
+            while len(self._spare) < 2:
+                self._spare.append(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, _LOWEST_SPARE))
+        except OSError:
+            pass  # None to be had now: the next child tries again, or fails with a clear error.
+
+    def _release(self) -> None:
+        while self._spare:
+            os.close(self._spare.pop())
+
+
+def reset_signals() -> set[signal.Signals]:
+    """
+    Make papa deaf to the signals that must not end it, without children becoming deaf too.
+
+    An ignored signal stays ignored in a child, and a blocked one blocked; one with a handler does not. So papa ignores
+    nothing by C{SIG_IGN}, but for those that L{subprocess} sets back itself. A child's end must never be ignored: its
+    exit code would be lost.
+
+    @return: the signals that papa was started to ignore, and goes on ignoring in effect.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    set_back = {signal.SIGPIPE, getattr(signal, "SIGXFSZ", signal.SIGPIPE)}
+    ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
+    if signal.SIGCHLD in ignored:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (ignored - set_back - {signal.SIGCHLD}) | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}:
+        signal.signal(number, lambda *_: None)
+    return {signal.Signals(number) for number in ignored}
+
+
+def inheritable_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Papa's environment without what is meant for papa only."""
+    return {name: value for name, value in environ.items() if name not in _PRIVATE and not name.startswith("PAPA_")}

@@ -1,0 +1,130 @@
+"""
+Taking and giving back the path of a Unix socket without ever deleting what is not ours, or not dead.
+
+A path is claimed with a lock on a file beside it, C{PATH.lock}, held as long as the socket; the system lets go of it
+when papa dies, however it dies. Under the lock, and only there, a dead socket of our own is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+
+from papa.errors import SocketFailed
+
+__all__ = ["SocketPath"]
+
+
+class SocketPath:
+    """A claimed path."""
+
+    def __init__(self, path: str) -> None:
+        """
+        Claim the path and clear a dead socket away.
+
+        @raise SocketFailed: if anything but a dead socket of ours is there, or somebody else has claimed it.
+        """
+        self.path = path
+        self._identity: tuple[int, int] | None = None
+        self._lock = _lock(path + ".lock")
+        try:
+            self._clear()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _clear(self) -> None:
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SocketFailed(f"Cannot look at {self.path}: {error.strerror}") from error
+        if not stat.S_ISSOCK(found.st_mode):
+            raise SocketFailed(f"{self.path} exists and is not a socket: papa deletes no files; move it away first")
+        if found.st_uid != os.geteuid():
+            raise SocketFailed(f"{self.path} is a socket of another user (uid {found.st_uid})")
+        if not _dead(self.path):
+            raise SocketFailed(f"{self.path} is a live socket: something is serving there")
+        os.unlink(self.path)
+
+    def bind(self, sock: socket.socket, mode: int | None) -> None:
+        """
+        Bind a socket here.
+
+        @param mode: the file's mode; L{None} leaves it to the process's mask. The file never has a wider one, not
+            even for a moment.
+        @raise OSError: if the system refuses.
+        """
+        if mode is not None:
+            os.fchmod(sock.fileno(), mode)
+        sock.bind(self.path)
+        found = os.lstat(self.path)
+        self._identity = (found.st_dev, found.st_ino)
+        if mode is not None and stat.S_IMODE(found.st_mode) != mode:
+            self._widen(mode)
+
+    def _widen(self, mode: int) -> None:
+        """Set the mode of the very file that was bound, which the process's mask had narrowed."""
+        handle = os.open(self.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(handle)
+            if (found.st_dev, found.st_ino) == self._identity:
+                os.chmod(f"/proc/self/fd/{handle}", mode)
+        finally:
+            os.close(handle)
+
+    def release(self, *, unlink: bool) -> None:
+        """Give the path back; delete the socket there if it is still the one that was bound."""
+        if unlink and self._identity is not None:
+            try:
+                found = os.lstat(self.path)
+                if (found.st_dev, found.st_ino) == self._identity:
+                    os.unlink(self.path)
+            except OSError:
+                pass  # Gone already, or the folder is: nothing of ours is left there.
+        self._unlock()
+
+    def _unlock(self) -> None:
+        with contextlib.suppress(OSError):  # As above.
+            os.unlink(self.path + ".lock")
+        os.close(self._lock)
+
+
+def _lock(path: str) -> int:
+    """Lock a file that papa itself made, and give its descriptor."""
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise SocketFailed(f"Cannot create {path}: {error.strerror}") from error
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                raise SocketFailed(f"{path} is not a lock file of ours")
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had the lock may have deleted the file between our open and our lock.
+            if os.path.lexists(path) and os.path.samestat(os.lstat(path), found):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise SocketFailed(f"{path.removesuffix('.lock')} is held by another running process") from None
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _dead(path: str) -> bool:
+    """Whether nothing serves there: only a refused connection says so."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except OSError as error:
+            return error.errno == errno.ECONNREFUSED
+    return False

@@ -1,0 +1,108 @@
+"""
+Who is at the other end of a connection on this machine.
+
+On a Unix socket the system says it. On loopback TCP the owner of the peer's socket is looked up. The trap there: once
+the peer has closed, the system shows its row with uid 0 and inode 0; so only an established row with an inode counts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["listener_uid", "peer_uid"]
+
+_ESTABLISHED: Final = 1
+_LISTEN: Final = 10
+
+# From linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
+_NETLINK_SOCK_DIAG: Final = 4
+_SOCK_DIAG_BY_FAMILY: Final = 20
+_NLM_F_REQUEST: Final = 1
+_NLMSG_ERROR: Final = 2
+_HEADER: Final = struct.Struct("=IHHII")
+_REQUEST: Final = struct.Struct("=BBBxI")
+_NO_COOKIE: Final = b"\xff" * 8
+
+
+def peer_uid(sock: socket.socket) -> int | None:
+    """
+    The user at the other end of a connected Unix or loopback TCP socket.
+
+    @return: the uid, or L{None} where it cannot be known: the peer is elsewhere, has closed, or the system has no way
+        to tell.
+    """
+    if sock.family == socket.AF_UNIX:
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[1])
+    try:
+        peer, own = sock.getpeername()[:2], sock.getsockname()[:2]
+    except OSError:
+        return None
+    if not ipaddress.ip_address(peer[0]).is_loopback:
+        return None
+    try:
+        return _ask_kernel(sock.family, peer, own)
+    except OSError:
+        return _look_up(sock.family, peer, own)
+
+
+def _ask_kernel(family: int, local: tuple[str, int], remote: tuple[str, int]) -> int | None:
+    """One exact question over netlink: the cost does not grow with the number of connections."""
+    address = struct.pack(
+        "!HH16s16s", local[1], remote[1], socket.inet_pton(family, local[0]), socket.inet_pton(family, remote[0])
+    )
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF) + address + struct.pack("=I", 0) + _NO_COOKIE
+    header = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
+        link.settimeout(1)
+        link.send(header + body)
+        answer = link.recv(4096)
+    kind = _HEADER.unpack_from(answer)[1]
+    if kind == _NLMSG_ERROR:
+        number = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+        if number == 2:  # ENOENT: there is no such connection any more.
+            return None
+        raise OSError(number, os.strerror(number))
+    # struct inet_diag_msg: family, state, timer, retrans; sockid of 48 bytes; expires, rqueue, wqueue, uid, inode.
+    state = answer[_HEADER.size + 1]
+    uid, inode = struct.unpack_from("=II", answer, _HEADER.size + 4 + 48 + 12)
+    return int(uid) if state == _ESTABLISHED and inode else None
+
+
+def _look_up(family: int, local: tuple[str, int], remote: tuple[str, int]) -> int | None:
+    """The same from the table in /proc, where netlink is not to be had."""
+    for row in _rows(family):
+        if row[:3] == (_as_proc(family, local), _as_proc(family, remote), _ESTABLISHED) and row[4]:
+            return row[3]
+    return None
+
+
+def listener_uid(port: int) -> int | None:
+    """The user whose program listens on a port of 127.0.0.1; L{None} if none is known to."""
+    for row in _rows(socket.AF_INET):
+        if row[0] == _as_proc(socket.AF_INET, ("127.0.0.1", port)) and row[2] == _LISTEN and row[4]:
+            return row[3]
+    return None
+
+
+def _as_proc(family: int, address: tuple[str, int]) -> str:
+    packed = socket.inet_pton(family, address[0])
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"
+
+
+def _rows(family: int) -> Iterator[tuple[str, str, int, int, int]]:
+    """Local address, remote address, state, uid and inode of each TCP socket."""
+    try:
+        with open("/proc/net/tcp6" if family == socket.AF_INET6 else "/proc/net/tcp", encoding="ascii") as table:
+            next(table)
+            for line in table:
+                words = line.split()
+                yield words[1], words[2], int(words[3], 16), int(words[7]), int(words[9])
+    except OSError:
+        return

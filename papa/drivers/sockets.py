@@ -1,0 +1,190 @@
+"""Real sockets: the only place that binds."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from typing import Final
+
+from zope.interface import implementer
+
+from papa.commands import MakeSocket
+from papa.drivers.paths import SocketPath
+from papa.errors import SocketFailed
+from papa.interfaces import IHeldSocket, ISocketDriver
+
+__all__ = ["HeldSocket", "SystemSockets", "listen_tcp", "listen_unix"]
+
+#: Held sockets keep clear of the numbers that LISTEN_FDS and a program's own first files take.
+_LOWEST: Final = 64
+
+#: Linux's number; the name came to Python's socket module only for some systems.
+_SO_BINDTODEVICE: Final = getattr(socket, "SO_BINDTODEVICE", 25)
+
+_FAMILIES: Final = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
+_TYPES: Final = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM, "seqpacket": socket.SOCK_SEQPACKET}
+
+
+@implementer(IHeldSocket)
+class HeldSocket:
+    """A bound socket; for C{reuseport} the reservation of an address."""
+
+    def __init__(self, spec: MakeSocket, sock: socket.socket, path: SocketPath | None = None) -> None:
+        self._spec = spec
+        self._sock = sock
+        self._path = path
+
+    @property
+    def port(self) -> int | None:
+        """The port it is bound to."""
+        return None if self._path is not None else int(self._sock.getsockname()[1])
+
+    @property
+    def fileno(self) -> int | None:
+        """Its descriptor, unless each process gets a socket of its own."""
+        return None if self._spec.reuseport else self._sock.fileno()
+
+    def duplicate(self) -> HeldSocket:
+        """Bind another socket to the same address."""
+        sock = _bound(self._spec, self._sock.getsockname())
+        try:
+            _listen(self._spec, sock)
+        except OSError as error:
+            sock.close()
+            raise _failed(self._spec, error) from error
+        return _Duplicate(self._spec, sock)
+
+    def close(self, unlink: bool = True) -> None:
+        """Close it, and delete its file."""
+        self._sock.close()
+        if self._path is not None:
+            self._path.release(unlink=unlink)
+
+
+class _Duplicate(HeldSocket):
+    """A socket of its own for one process."""
+
+    @property
+    def fileno(self) -> int | None:
+        """Its descriptor."""
+        return self._sock.fileno()
+
+
+@implementer(ISocketDriver)
+class SystemSockets:
+    """Makes real sockets."""
+
+    def hold(self, spec: MakeSocket) -> HeldSocket:
+        """Bind, and listen where the type has it."""
+        return _hold_unix(spec) if spec.family == "unix" else _hold_inet(spec)
+
+
+def _hold_unix(spec: MakeSocket) -> HeldSocket:
+    assert spec.path is not None
+    path = SocketPath(spec.path)
+    sock = None
+    try:
+        sock = _lifted(socket.socket(socket.AF_UNIX, _TYPES[spec.type]))
+        path.bind(sock, None if spec.umask is None else 0o777 & ~spec.umask)
+        _listen(spec, sock)
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        path.release(unlink=True)
+        raise _failed(spec, error) from error
+    return HeldSocket(spec, sock, path)
+
+
+def _hold_inet(spec: MakeSocket) -> HeldSocket:
+    try:
+        found = socket.getaddrinfo(spec.host, spec.port, _FAMILIES[spec.family], _TYPES[spec.type])
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SocketFailed(f"Host {spec.host!r} has no {spec.family} address here: {reason}") from error
+    sock = _bound(spec, found[0][4])
+    try:
+        if not spec.reuseport:
+            _listen(spec, sock)
+        elif spec.type == "dgram":
+            # Only bound, it would take its share of what arrives; connected to itself, it gets nothing.
+            sock.connect(sock.getsockname())
+    except OSError as error:
+        sock.close()
+        raise _failed(spec, error) from error
+    return HeldSocket(spec, sock)
+
+
+def _bound(spec: MakeSocket, address: object) -> socket.socket:
+    sock = None
+    try:
+        sock = _lifted(socket.socket(_FAMILIES[spec.family], _TYPES[spec.type]))
+        if spec.type == "stream":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if spec.reuseport:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if spec.interface is not None:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, spec.interface.encode() + b"\0")
+        sock.bind(address)  # type: ignore[arg-type]
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        raise _failed(spec, error) from error
+    return sock
+
+
+def _listen(spec: MakeSocket, sock: socket.socket) -> None:
+    if spec.type != "dgram":
+        sock.listen(spec.backlog)
+
+
+def _failed(spec: MakeSocket, error: OSError) -> SocketFailed:
+    where = spec.path if spec.family == "unix" else f"{spec.host} port {spec.port}"
+    on = f" on {spec.interface}" if spec.interface else ""
+    return SocketFailed(f"Cannot bind {spec.name} to {where}{on}: {error.strerror or error}")
+
+
+def _lifted(sock: socket.socket) -> socket.socket:
+    """The same socket under a number that is clear of the low ones, if there is one left."""
+    try:
+        number = fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
+    except OSError:
+        return sock
+    sock.close()
+    return socket.socket(fileno=number)
+
+
+def listen_tcp(host: str, port: int, backlog: int) -> socket.socket:
+    """
+    A listening TCP socket for papa's own use.
+
+    @raise OSError: if the system refuses.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def listen_unix(path: str, backlog: int) -> tuple[socket.socket, SocketPath]:
+    """
+    A listening Unix socket for papa's own use, open to its own user only.
+
+    @raise SocketFailed: if the path is taken or cannot be used.
+    """
+    claimed = SocketPath(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claimed.bind(sock, 0o600)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        claimed.release(unlink=True)
+        raise SocketFailed(f"Cannot listen on {path}: {error.strerror or error}") from error
+    sock.setblocking(False)
+    return sock, claimed

@@ -1,0 +1,73 @@
+"""
+How a line of the console is split into words.
+
+There are two ways to split. A program's line ends in a bare newline and is split as papa has split lines since its
+first version, only without losing anything: at single spaces, where a word that ends in a backslash is joined to the
+next by a space. A person's line, typed at a telnet prompt, ends in CR LF; there, quotes hold words together too.
+"""
+
+from __future__ import annotations
+
+from papa.errors import BadRequest
+
+__all__ = ["join", "split", "split_typed"]
+
+
+def split(line: str) -> list[str]:
+    """The words of a program's line."""
+    words: list[str] = []
+    joined: str | None = None
+    pieces = line.split(" ")
+    for index, piece in enumerate(pieces):
+        if joined is None and not piece:
+            continue
+        word = piece if joined is None else f"{joined} {piece}"
+        if piece.endswith("\\") and index + 1 < len(pieces):
+            joined = word[:-1]
+        else:
+            words.append(word)
+            joined = None
+    return words
+
+
+def join(words: list[str]) -> str:
+    """A line that L{split} splits into these words, where there is one."""
+    return " ".join(word.replace(" ", "\\ ") for word in words)
+
+
+def split_typed(line: str) -> list[str]:
+    """
+    The words of a person's line.
+
+    Quotes, single or double, count at the start of a word and after its C{=}.
+
+    @raise BadRequest: if a quote is not closed.
+    """
+    words: list[str] = []
+    position = 0
+    while position < len(line):
+        if line[position] in " \t":
+            position += 1
+            continue
+        word, position = _typed_word(line, position)
+        words.append(word)
+    return words
+
+
+def _typed_word(line: str, position: int) -> tuple[str, int]:
+    word = ""
+    while position < len(line) and line[position] not in " \t":
+        character = line[position]
+        if character in "\"'" and (not word or word.endswith("=")):
+            end = line.find(character, position + 1)
+            if end < 0:
+                raise BadRequest(f"The quote {character} is not closed")
+            word += line[position + 1 : end]
+            position = end + 1
+        elif character == "\\" and line[position + 1 : position + 2] in (" ", '"', "'"):
+            word += line[position + 1]
+            position += 2
+        else:
+            word += character
+            position += 1
+    return word, position

@@ -1,0 +1,99 @@
+"""Listening at the endpoints that were asked for, and at those that are only tried."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from papa.drivers.paths import SocketPath
+from papa.drivers.peers import listener_uid
+from papa.drivers.sockets import listen_tcp, listen_unix
+from papa.endpoints import Endpoint, TcpEndpoint
+from papa.errors import SocketFailed
+
+__all__ = ["Listening"]
+
+#: How many connections may wait to be accepted: a burst of clients must not find the door shut.
+_BACKLOG: Final = 4096
+
+
+class Listening(Service):
+    """
+    One endpoint.
+
+    @ivar where: what it listens at, with the port that the system chose for 0; L{None} while it does not.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, endpoint: Endpoint, factory: Factory, *, optional: bool) -> None:
+        """
+        @param optional: go on without it if it is taken.
+        """
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._factory = factory
+        self._optional = optional
+        self._port: IListeningPort | None = None
+        self._path: SocketPath | None = None
+        self.where: Endpoint | None = None
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        @raise Error: if the endpoint is not to be had and not optional.
+        """
+        try:
+            sock = self._bind()
+        except SocketFailed as error:
+            if not self._optional:
+                raise
+            self._log.warn("going on without a console at {endpoint}: {reason}", endpoint=self._endpoint, reason=error)
+            return
+        with sock:
+            self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, self._factory)
+            if isinstance(self._endpoint, TcpEndpoint):
+                self.where = TcpEndpoint(host=self._endpoint.host, port=sock.getsockname()[1])
+            else:
+                self.where = self._endpoint
+        self._log.info("console at {where}", where=self.where)
+
+    def _bind(self) -> Any:
+        endpoint = self._endpoint
+        if not isinstance(endpoint, TcpEndpoint):
+            sock, self._path = listen_unix(endpoint.path, _BACKLOG)
+            return sock
+        try:
+            return listen_tcp(endpoint.host, endpoint.port, _BACKLOG)
+        except OSError as error:
+            raise _taken(endpoint, error) from error
+
+    async def _stop(self) -> None:
+        if self._port is not None:
+            port, self._port = self._port, None
+            await port.stopListening()  # type: ignore[misc]
+        if self._path is not None:
+            path, self._path = self._path, None
+            path.release(unlink=True)
+
+    def stopService(self) -> Any:
+        """Listen no more, and delete the socket's file."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+
+def _taken(endpoint: TcpEndpoint, error: OSError) -> SocketFailed:
+    message = f"Cannot listen on {endpoint}: {error.strerror}"
+    if error.errno != errno.EADDRINUSE:
+        return SocketFailed(message)
+    owner = listener_uid(endpoint.port) if endpoint.host == "127.0.0.1" else None
+    by = "" if owner is None else f" by a program of {'this user' if owner == os.geteuid() else f'uid {owner}'}"
+    return SocketFailed(f"{message}{by}: choose another port with -p")

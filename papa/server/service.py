@@ -1,0 +1,86 @@
+"""The kernel as a service: prepared, listening, and ended without a trace but its children."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.logger import Logger
+
+from papa import places
+from papa.errors import Error, SocketFailed
+from papa.kernel.core import Kernel
+from papa.server.attendance import Attendance
+from papa.server.listening import Listening
+
+__all__ = ["KernelService"]
+
+
+class KernelService(MultiService):
+    """
+    Starts listening when it is started; ends connections, sockets and their files when it is stopped.
+
+    @ivar listeners: where the kernel was asked to listen.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        attendance: Attendance,
+        listeners: list[Listening],
+        *,
+        folder: str,
+        started: Callable[[list[str]], None],
+    ) -> None:
+        """
+        @param folder: papa's runtime folder.
+        @param started: called once it listens, with where.
+        """
+        super().__init__()
+        self._kernel = kernel
+        self._attendance = attendance
+        self._folder = folder
+        self._started = started
+        self.listeners = listeners
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen everywhere, or nowhere.
+
+        @raise SystemExit: if it cannot listen where it must, or anywhere at all; with the reason for the operator.
+        """
+        try:
+            places.prepare(self._folder)
+            for listener in self.listeners:
+                listener.privilegedStartService()
+            if not any(listener.where for listener in self.listeners):
+                raise SocketFailed("There is no place left to listen at")
+        except Error as error:
+            for listener in self.listeners:
+                listener.stopService()
+            raise SystemExit(f"papa: {error}") from error
+        for listener in self.listeners:
+            listener.setServiceParent(self)
+
+    def startService(self) -> None:
+        """Serve."""
+        super().startService()
+        self._log.info("papa is home, pid {pid}, uid {uid}", pid=os.getpid(), uid=os.geteuid())
+        self._started([str(listener.where) for listener in self.listeners if listener.where is not None])
+
+    def stopService(self) -> Any:
+        """End, without touching a child."""
+        for process in self._kernel.remaining():
+            self._log.warn(
+                "process {name}, pid {pid}, is left running; nobody reads what it prints from now on",
+                name=process.name,
+                pid=process.pid,
+            )
+        for guest in list(self._attendance.guests):
+            guest.dismiss()
+        self._kernel.release_sockets()
+        return super().stopService()

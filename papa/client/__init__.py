@@ -1,0 +1,1 @@
+"""The other end of the wires: clients, and starting a kernel for them."""

@@ -1,0 +1,43 @@
+"""How a verb fails: one line on standard error, and an exit code that says what kind of failure it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
+
+import click
+
+from papa.errors import BadRequest, ConnectionLost, Error, NotFound, Unreachable
+
+__all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_UNREACHABLE", "EXIT_USAGE", "fail", "reported"]
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_NOT_FOUND: Final = 4
+#: EX_UNAVAILABLE of sysexits(3).
+EXIT_UNREACHABLE: Final = 69
+
+_CODES: Final[tuple[tuple[type[Error], int], ...]] = (
+    (Unreachable, EXIT_UNREACHABLE),
+    (ConnectionLost, EXIT_UNREACHABLE),
+    (NotFound, EXIT_NOT_FOUND),
+    (BadRequest, EXIT_USAGE),
+    (Error, EXIT_FAILED),
+)
+
+
+def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
+    """End with a message."""
+    click.echo(f"papa: {message}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn papa's errors into messages and exit codes."""
+    try:
+        yield
+    except Error as error:
+        fail(str(error), next(code for kind, code in _CODES if isinstance(error, kind)))

@@ -1,0 +1,91 @@
+"""C{papa logs}: look at what processes printed, without taking it away from anybody."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+import click
+
+from papa.cli.connecting import running_kernel
+from papa.cli.failures import EXIT_NOT_FOUND, fail
+from papa.cli.printing import printer
+from papa.client.blocking import Watcher
+from papa.names import nearest
+from papa.records import Item, Output
+
+__all__ = ["command"]
+
+#: How long nothing must come, in seconds, for the kept output to be all there.
+_SETTLED: Final = 0.1
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what they print from now on.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines of each.")
+@click.option("--raw", is_flag=True, help="Show the very bytes, without times and names.")
+@click.option("--json", "as_json", is_flag=True, help="Show one JSON object a line.")
+@click.pass_context
+def command(
+    ctx: click.Context, names: tuple[str, ...], follow: bool, lines: int | None, raw: bool, as_json: bool
+) -> None:
+    """
+    Show the kept output of the processes NAMES, or of all; web.* means all whose name begins so.
+
+    Output is kept until a watcher has acknowledged it. Looking at it here takes nothing away.
+    """
+    with running_kernel(ctx) as papa:
+        held = papa.list_processes(*names)
+        for name in names:
+            if not name.endswith("*") and name not in held:
+                known = papa.list_processes()
+                if not any(name == str(process["pid"]) for process in known.values()):
+                    fail(f"there is no process {name!r}{nearest(name, known)}", EXIT_NOT_FOUND)
+        if not held:
+            return
+        shown = printer(raw=raw, as_json=as_json, names=held)
+        try:
+            with papa.watch_processes(*names, observe=True, follow=follow) as watcher:
+                if lines is not None:
+                    shown.show(_last_lines(_kept(watcher, follow=follow), lines))
+                while (items := watcher.read_items()) is not None:
+                    shown.show(items)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            shown.finish()
+
+
+def _kept(watcher: Watcher, *, follow: bool) -> list[Item]:
+    """What was there before we came."""
+    now = time.time()
+    kept: list[Item] = []
+    while follow is False or select.select([watcher], [], [], _SETTLED)[0]:
+        items = watcher.read_items()
+        if items is None:
+            break
+        kept += items
+        watcher.acknowledge()
+        if any(isinstance(item, Output) and item.timestamp > now for item in items):
+            break
+    return kept
+
+
+def _last_lines(items: list[Item], count: int) -> list[Item]:
+    """The items, cut down to the last lines of each process."""
+    left = dict.fromkeys((item.name for item in items), count)
+    chosen: deque[Item] = deque()
+    for item in reversed(items):
+        if isinstance(item, Output):
+            data = item.data
+            lines = data.splitlines(keepends=True)[-left[item.name] :] if left[item.name] else []
+            left[item.name] -= len(lines)
+            if lines:
+                chosen.appendleft(replace(item, data=b"".join(lines)))
+        elif left[item.name]:
+            chosen.appendleft(item)
+    return list(chosen)

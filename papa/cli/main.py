@@ -1,0 +1,76 @@
+"""The papa command: its verbs, each in a module that is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+import click
+
+import papa
+from papa.cli.failures import reported
+
+__all__ = ["cli", "main"]
+
+_VERBS: Final = {
+    "console": "papa.cli.console",
+    "logs": "papa.cli.logs",
+    "run": "papa.cli.run",
+    "serve": "papa.cli.serve",
+    "status": "papa.cli.status",
+}
+_ALIASES: Final = {"ls": "status", "ps": "status"}
+
+
+class _Verbs(click.Group):
+    """A group whose commands are imported one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _VERBS.get(_ALIASES.get(cmd_name, cmd_name))
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with reported():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(papa.__version__, "--version", prog_name="papa")
+@click.option(
+    "--socket",
+    "where",
+    envvar="PAPA_SOCKET",
+    metavar="PORT|PATH",
+    help="The kernel to talk to: a port of 127.0.0.1 or a Unix path; your own by default. [env: PAPA_SOCKET]",
+)
+@click.pass_context
+def cli(ctx: click.Context, where: str | None) -> None:
+    """
+    papa holds sockets, values and processes for programs that come and go.
+
+    One kernel runs for each user. It starts processes, captures what they print, and keeps that and their exit codes
+    until somebody has read them, whoever else comes and goes.
+
+    \b
+    Start a program, and see what it prints:
+        papa run hello -- sh -c 'echo hi; sleep 1; echo bye'
+    Start one in the background, look at it, and read along:
+        papa run -d job -- ./job.sh
+        papa status
+        papa logs -f job
+
+    Exit codes: 0 done; 1 failed; 2 wrong usage; 4 no such name; 69 no kernel answers; run ends with the code of its
+    program, or 128 and the number of the signal that ended it.
+    """
+    ctx.obj = where
+
+
+def main() -> None:
+    """Run the command."""
+    cli(prog_name="papa")

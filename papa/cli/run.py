@@ -1,0 +1,175 @@
+"""C{papa run}: start a program under papa, and read along."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from subprocess import DEVNULL
+from types import FrameType
+from typing import Any
+
+import click
+
+from papa import parameters
+from papa.cli.connecting import started_kernel
+from papa.cli.failures import fail
+from papa.cli.printing import printer
+from papa.client.blocking import Papa, Watcher
+from papa.errors import BadRequest
+from papa.visible import has_controls
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("name")
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("-d", "--detach", is_flag=True, help="Start it and return at once; read it with papa logs.")
+@click.option("-e", "--env", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable; may be repeated.")
+@click.option("--clean-env", is_flag=True, help="Give it only the variables that -e sets, not your environment.")
+@click.option("--cwd", metavar="PATH", help="The folder to start in. [default: the current one]")
+@click.option("--user", metavar="USER", help="The user to run as; papa must be root's.")
+@click.option("--group", metavar="GROUP", help="The group to run as. [default: the user's own]")
+@click.option("--rlimit", "rlimits", multiple=True, metavar="NAME=N[:N]", help="Set a resource limit, as nofile=1024.")
+@click.option("--bufsize", metavar="SIZE", help="Unread output to keep, with k, m or g. [default: 1m]")
+@click.option(
+    "--overflow",
+    type=click.Choice(["drop-oldest", "block"]),
+    help="With a full buffer: lose the oldest, or make the program wait. [default: drop-oldest]",
+)
+@click.option("--listen", multiple=True, metavar="SOCKET", help="Hand over a held socket, as systemd does.")
+@click.option("--no-output", is_flag=True, help="Capture nothing of what it prints.")
+@click.option("--raw", is_flag=True, help="Show the very bytes that it prints.")
+@click.option("--json", "as_json", is_flag=True, help="Show one JSON object a line.")
+@click.pass_context
+def command(ctx: click.Context, /, name: str, program: tuple[str, ...], **options: Any) -> None:
+    """
+    Start PROGRAM under papa as NAME, show what it prints, and end as it ends.
+
+    A kernel is started if none runs. Ctrl-C is passed on to the program; a second one asks it to terminate; a third one
+    leaves it running.
+
+    \b
+        papa run hello -- sh -c 'echo hi; exit 3'
+        papa run -d --bufsize 10m job -- ./job.sh --fast
+    """
+    with started_kernel(ctx) as papa:
+        _refuse_existing(papa, name)
+        process = _start(papa, name, program, options)
+        if options["detach"]:
+            if options["as_json"]:
+                click.echo(json.dumps({"name": name, "pid": process["pid"]}))
+            else:
+                click.echo(f"{name} runs with pid {process['pid']}; papa logs -f {name} shows what it prints")
+            return
+        with papa.watch_processes(name) as watcher:
+            sys.exit(_read_along(watcher, name, process["pid"], options))
+
+
+def _refuse_existing(papa: Papa, name: str) -> None:
+    existing = papa.list_processes(name).get(name)
+    if existing is None:
+        return
+    if existing["running"]:
+        fail(f"{name} runs already, with pid {existing['pid']}: read it with papa logs -f {name}, or take another name")
+    fail(
+        f"{name} has ended with {existing['exit_code']}, and nobody has collected that yet: "
+        "see papa logs, or take another name"
+    )
+
+
+def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    silent = DEVNULL if options["no_output"] else None
+    wanted: dict[str, Any] = {
+        "args": program,
+        "env": _environment(options["variables"], clean=options["clean_env"]),
+        "working_dir": os.path.abspath(options["cwd"] or "."),
+        "uid": _identity(options["user"]),
+        "gid": _identity(options["group"]),
+        "rlimits": dict(_pair(each, parameters.rlimit) for each in options["rlimits"]),
+        "bufsize": options["bufsize"],
+        "overflow": options["overflow"],
+        "listen": options["listen"],
+        "stdout": silent,
+        "stderr": silent,
+    }
+    process: dict[str, Any] = papa.make_process(name, **wanted)
+    return process
+
+
+def _identity(word: str | None) -> int | str | None:
+    return None if word is None else parameters.identity(word)
+
+
+def _pair(word: str, parse: Any = str) -> tuple[str, Any]:
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise BadRequest(f"{word!r} is not NAME=VALUE")
+    return name, parse(value)
+
+
+def _environment(variables: Iterable[str], *, clean: bool) -> dict[str, str]:
+    """The caller's variables, but for those that the wire cannot carry, and those that were asked for."""
+    asked = dict(_pair(each) for each in variables)
+    if clean:
+        return asked
+    carried = {key: value for key, value in os.environ.items() if not key.startswith("PAPA_")}
+    skipped = [key for key, value in carried.items() if key not in asked and ("\n" in value or "\r" in value)]
+    skipped += [key for key in carried if has_controls(key) or " " in key]
+    skipped += [key for key, value in carried.items() if not _is_text(value)]
+    for key in dict.fromkeys(skipped):
+        del carried[key]
+        click.echo(f"papa: {key} of your environment is not passed on: the console has no words for it", err=True)
+    return {**carried, **asked}
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Interruption:
+    """What the interrupt key does, each time it is pressed."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self._name = name
+        self._pid = pid
+        self._presses = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._presses += 1
+        if self._presses > 2:
+            raise KeyboardInterrupt
+        passed_on = signal.SIGINT if self._presses == 1 else signal.SIGTERM
+        try:
+            os.killpg(self._pid, passed_on)
+        except OSError as error:
+            click.echo(f"papa: {self._name} cannot be sent a signal: {error.strerror}", err=True)
+        else:
+            hint = (
+                "press Ctrl-C again to terminate it" if self._presses == 1 else "press Ctrl-C again to leave it running"
+            )
+            click.echo(f"papa: sent {passed_on.name} to {self._name}; {hint}", err=True)
+
+
+def _read_along(watcher: Watcher, name: str, pid: int, options: Mapping[str, Any]) -> int:
+    """Show everything until the end; the exit code to end with."""
+    shown = printer(raw=options["raw"], as_json=options["as_json"], names=[name])
+    before = signal.signal(signal.SIGINT, _Interruption(name, pid))
+    try:
+        while (items := watcher.read_items()) is not None:
+            shown.show(items)
+    except KeyboardInterrupt:
+        click.echo(f"papa: {name} is left running; papa logs -f {name} reads on", err=True)
+        os._exit(128 + signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        shown.finish()
+    code = watcher.exit_code[name]
+    return code if code >= 0 else 128 - code

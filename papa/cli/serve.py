@@ -1,0 +1,92 @@
+"""C{papa serve}: run a kernel, in the foreground or in the background."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from papa import places
+from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
+from papa.client.autostart import launch
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("-p", "--port", type=int, metavar="PORT", help="Serve the console at this port of 127.0.0.1.")
+@click.option("-u", "--unix-socket", metavar="PATH", help="Serve the console at this Unix path.")
+@click.option(
+    "--console", multiple=True, metavar="ENDPOINT", help="Serve it there: tcp:PORT[:interface=ADDRESS] or unix:PATH."
+)
+@click.option("--daemonize", is_flag=True, help="Return as soon as the kernel serves, and leave it in the background.")
+@click.option("--timeout", type=float, default=10, show_default=True, help="How long --daemonize waits, in seconds.")
+@click.option("--ready-fd", type=int, hidden=True)
+@click.option("--lifeline-fd", type=int, hidden=True)
+@click.option("--until-last-client", is_flag=True, hidden=True)
+def command(daemonize: bool, timeout: float, **options: Any) -> None:
+    """
+    Run a kernel.
+
+    Without options its console is at 127.0.0.1:20202, if that is free, and at console.sock in the runtime folder:
+    $PAPA_RUNTIME_DIR, /run/papa for root, $XDG_RUNTIME_DIR/papa, or /tmp/papa-UID. It serves its own user and root,
+    nobody else. It ends on SIGTERM and SIGINT, without touching the processes that it has started.
+    """
+    arguments = _arguments(options)
+    if not daemonize:
+        _serve(arguments, options["ready_fd"])
+        return
+    log = places.log_path(places.prepare(places.runtime_folder()))
+    kernel, where = launch(arguments, timeout=timeout, log=log)
+    click.echo(f"papa is home, pid {kernel.pid}, at {' and '.join(where)}; its log is {log}")
+    # It is init's from now on; nothing is to be waited for.
+    kernel.returncode = 0
+
+
+def _arguments(options: dict[str, Any]) -> list[str]:
+    """The options as L{papa.tap.Options} reads them."""
+    if options["unix_socket"] is not None:
+        options["unix_socket"] = os.path.abspath(options["unix_socket"])
+    arguments = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            arguments.append(flag)
+        elif name == "console":
+            arguments += [word for each in value for word in (flag, each)]
+        elif value is not None and value is not False:
+            arguments += [flag, str(value)]
+    return arguments
+
+
+def _serve(arguments: list[str], ready: int | None) -> None:
+    from twisted.internet import reactor
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.python.usage import UsageError
+
+    from papa.tap import Options, makeService
+
+    options = Options()
+    try:
+        options.parseOptions(arguments)
+    except UsageError as error:
+        _give_up(str(error), EXIT_USAGE, ready)
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    service: Any = makeService(options, reactor)
+    try:
+        service.privilegedStartService()
+    except SystemExit as error:
+        _give_up(str(error.code).removeprefix("papa: "), EXIT_FAILED, ready)
+    system: Any = reactor
+    system.callWhenRunning(service.startService)
+    system.addSystemEventTrigger("before", "shutdown", service.stopService)
+    system.run()
+
+
+def _give_up(reason: str, code: int, ready: int | None) -> None:
+    """Say why, to whoever waits for this kernel too."""
+    if ready is not None:
+        os.write(ready, f"{reason}\n".encode())
+    fail(reason, code)

@@ -1,0 +1,57 @@
+"""The kernel under a real twistd, and under C{papa serve}."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.support import PATIENCE, KernelTestCase, until
+
+
+class LifeTests(KernelTestCase):
+    """Starting, serving and ending."""
+
+    def test_serves_and_ends_cleanly(self) -> None:
+        """SIGTERM ends it with exit code 0, and no file of a socket is left."""
+        kernel = self.twistd("-p", "0")
+        with kernel.talk() as talk:
+            self.assertEqual(talk.ask("list processes"), "")
+        kernel.process.terminate()
+        self.assertEqual(kernel.process.wait(PATIENCE), 0)
+        self.assertEqual([name for name in os.listdir(self.environ["PAPA_RUNTIME_DIR"]) if ".sock" in name], [])
+
+    def test_children_outlive_it(self) -> None:
+        """No child is signalled when the kernel ends; the log names those left behind."""
+        kernel = self.serve()
+        with kernel.talk() as talk:
+            pid = int(talk.ask("make process lonely /bin/sleep 1000").split(" pid=")[1].split()[0])
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        kernel.process.send_signal(signal.SIGINT)
+        self.assertEqual(kernel.process.wait(PATIENCE), 0)
+        os.kill(pid, 0)
+        self.assertIn(f"process lonely, pid {pid}, is left running", kernel.said())
+
+    def test_survives_hangup_and_user_signals(self) -> None:
+        """SIGHUP, SIGUSR1, SIGUSR2 and SIGPIPE do not end it."""
+        kernel = self.twistd()
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+            kernel.process.send_signal(number)
+        with kernel.talk() as talk:
+            self.assertEqual(talk.ask("get x"), "")
+
+    def test_port_taken(self) -> None:
+        """A kernel that is told a port and cannot have it says whose it is, and exits with 1."""
+        kernel = self.serve()
+        finished = self.papa("serve", "-p", str(kernel.port), code=1)
+        self.assertIn(
+            f"Cannot listen on 127.0.0.1:{kernel.port}: Address already in use by a program of this user",
+            finished.stderr,
+        )
+
+    def test_run_shows_output_and_ends_as_the_program(self) -> None:
+        """papa run starts a kernel, shows lines with time and name, and ends with the program's exit code."""
+        self.serve("-u", os.path.join(self.environ["PAPA_RUNTIME_DIR"], "console.sock"))
+        finished = self.papa("run", "hello", "--", "sh", "-c", "echo one; echo two; exit 3", code=3)
+        self.assertRegex(finished.stdout, r"^\d\d:\d\d:\d\d hello \| one\n\d\d:\d\d:\d\d hello \| two\n$")
+        self.assertIn("hello - exited with 3", finished.stderr)
+        until(lambda: self.papa("status").stdout == "papa holds nothing.\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -64,7 +65,7 @@ def parse(description: str) -> Endpoint:
     if kind == "unix" and rest:
         return UnixEndpoint(path=rest)
     port, _, interface = rest.partition(":interface=")
-    if kind == "tcp" and port.isascii() and port.isdigit():
+    if kind == "tcp" and re.fullmatch("[0-9]{1,9}", port):
         return TcpEndpoint(port=int(port), host=interface.replace("\\:", ":") or "127.0.0.1")
     raise BadRequest(
         f"{description!r} is no endpoint of a console: write tcp:PORT, tcp:PORT:interface=::1 or unix:PATH"

@@ -11,7 +11,6 @@ from typing import ClassVar
 __all__ = [
     "ALL",
     "AlreadyDiffers",
-    "AlreadyRunning",
     "BadRequest",
     "ConnectionLost",
     "Error",
@@ -20,6 +19,7 @@ __all__ = [
     "NotFound",
     "SocketFailed",
     "SpawnFailed",
+    "TooOld",
     "UnknownCommand",
     "Unreachable",
     "Unsayable",
@@ -93,10 +93,10 @@ class Unreachable(Error):
     code = "unreachable"
 
 
-class AlreadyRunning(Error):
-    """Another live kernel is in the place this one was asked to take."""
+class TooOld(Error):
+    """What is asked for has been let go of."""
 
-    code = "already-running"
+    code = "too-old"
 
 
 class ConnectionLost(Error):
@@ -116,7 +116,7 @@ ALL: tuple[type[Error], ...] = (
     NotAllowed,
     LimitReached,
     Unreachable,
-    AlreadyRunning,
+    TooOld,
     ConnectionLost,
     Error,
 )

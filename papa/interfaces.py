@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zope.interface import Attribute, Interface
 
-from papa.commands import Command, MakeProcess, MakeSocket, WatchProcesses
-from papa.records import Event, Item
+from papa.commands import Command, MakeProcess, MakeSocket, WatchEvents, WatchProcesses
+from papa.records import Event, Happened, Item
 
 __all__ = [
     "ChildSpec",
@@ -18,6 +18,7 @@ __all__ = [
     "IEventObserver",
     "IHeldSocket",
     "IKernel",
+    "IRemoteKernel",
     "ISocketDriver",
     "IWatch",
     "IWatchObserver",
@@ -78,6 +79,14 @@ class IHeldSocket(Interface):
         @raise SocketFailed: if the system refuses.
         """
 
+    def lend() -> int:
+        """
+        A descriptor of it for somebody else: a duplicate, or where it was made with C{reuseport} a socket of its own.
+
+        @return: not inheritable; the caller closes it.
+        @raise SocketFailed: if the system refuses.
+        """
+
     def close(unlink: bool = True) -> None:
         """Close it and, unless told otherwise, delete the file of a unix socket."""
 
@@ -90,6 +99,15 @@ class ISocketDriver(Interface):
         Bind, and listen where the type has it.
 
         @raise SocketFailed: if the system refuses; nothing is left behind.
+        """
+
+    def take(name: str, descriptor: int) -> tuple[MakeSocket, IHeldSocket]:
+        """
+        Hold a socket that was bound elsewhere.
+
+        @param descriptor: stays the caller's; the driver holds a duplicate.
+        @return: what would have made such a socket, and the socket.
+        @raise SocketFailed: if it is no bound socket of a kind that papa holds.
         """
 
 
@@ -124,6 +142,14 @@ class IChild(Interface):
         End its standard input, after what was written.
 
         @raise BadRequest: if it has none, or it was closed.
+        """
+
+    def lend() -> int:
+        """
+        A pidfd of it.
+
+        @return: not inheritable; the caller closes it.
+        @raise SpawnFailed: if it has been reaped, or the system has no such thing.
         """
 
     def pause_output() -> None:
@@ -172,15 +198,120 @@ class IWatch(Interface):
 
     count: int = Attribute("How many processes it still watches.")
     pending: bool = Attribute("Whether there is something to take.")
+    done: bool = Attribute("Whether nothing will ever come any more; what was taken can still be acknowledged.")
 
-    def take(limit: int) -> list[Item]:
-        """Up to about C{limit} bytes of output, in order of arrival for each process; each item is given once."""
+    def take(limit: int) -> Sequence[Item | Happened]:
+        """
+        Up to about C{limit} bytes, in order of arrival for each process; each item is given once.
+
+        @return: L{Item}s of processes; of events L{Happened}.
+        """
 
     def acknowledge() -> None:
         """All that was taken is safe: papa may let go of it, and forget the processes whose end was taken."""
 
+    def acknowledge_to(name: str, mark: int, *, end: bool) -> None:
+        """
+        Of one process, what was taken up to a mark is safe, and its end if C{end}.
+
+        A name that is not watched, or no longer, is passed over: an acknowledgement may cross with an end.
+        """
+
     def stop() -> None:
         """Stop watching; what was not acknowledged is kept for others."""
+
+
+class IRemoteKernel(Interface):
+    """
+    A kernel that is asked over a wire: its methods are those of the commands, and each gives a Deferred.
+
+    A Deferred fails with a leaf of L{papa.errors}: with what the kernel refuses, with C{Unreachable} if none answers,
+    and with C{ConnectionLost} if the connection went and it cannot be known whether it was done.
+    """
+
+    def make_socket(
+        name: str,
+        *,
+        host: str | None = None,
+        port: int = 0,
+        family: str = "",
+        type: str = "stream",
+        backlog: int = 5,
+        path: str | None = None,
+        umask: int | None = None,
+        interface: str | None = None,
+        reuseport: bool = False,
+    ) -> object:
+        """Bind and hold a socket: L{Socket}."""
+
+    def list_sockets(*names: str) -> object:
+        """The held sockets: a dict of L{Socket} by name."""
+
+    def remove_sockets(*names: str) -> object:
+        """Close and forget sockets."""
+
+    def lend_socket(name: str) -> object:
+        """A duplicate of a held socket: L{Lent}, whose descriptor is the caller's to close. Over Unix sockets only."""
+
+    def take_socket(name: str, descriptor: int) -> object:
+        """Have papa hold a duplicate of a bound socket: L{Socket}. Over Unix sockets only."""
+
+    def lend_process(name: str) -> object:
+        """A pidfd of a process: L{Lent}, whose descriptor is the caller's to close. Over Unix sockets only."""
+
+    def set(name: str, value: str | None = None) -> object:
+        """Keep or remove a value."""
+
+    def get(name: str) -> object:
+        """A value, or L{None}."""
+
+    def list_values(*names: str) -> object:
+        """The values: a dict of str by name."""
+
+    def remove_values(*names: str) -> object:
+        """Forget values."""
+
+    def make_process(
+        name: str,
+        args: Iterable[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        inherit_env: bool = False,
+        working_dir: str | None = None,
+        uid: int | str | None = None,
+        gid: int | str | None = None,
+        groups: Iterable[int | str] | None = None,
+        rlimits: Mapping[str, tuple[int, int]] | None = None,
+        umask: int | None = None,
+        stdin: str = "null",
+        stdout: str = "pipe",
+        stderr: str = "pipe",
+        bufsize: int = 1 << 20,
+        overflow: str = "drop-oldest",
+        listen: Iterable[str] = (),
+    ) -> object:
+        """Start a process: L{Process}."""
+
+    def list_processes(*names: str) -> object:
+        """The held processes: a dict of L{Process} by name."""
+
+    def remove_processes(*names: str) -> object:
+        """Throw processes' output away, and forget them when they end."""
+
+    def write_process(name: str, data: bytes) -> object:
+        """Send bytes to the standard input of a process."""
+
+    def close_stdin(name: str) -> object:
+        """End the standard input of a process."""
+
+    def exit_if_idle() -> object:
+        """End the kernel with its last connection, if it holds nothing: whether it will."""
+
+    def watch_processes(*names: str, observe: bool = False, follow: bool = True) -> object:
+        """Read what processes print: an asynchronous iterator, not a Deferred."""
+
+    def close() -> object:
+        """Disconnect for good."""
 
 
 class IKernel(Interface):
@@ -196,9 +327,10 @@ class IKernel(Interface):
         @raise Error: one leaf of L{papa.errors}; the kernel is then as it was.
         """
 
-    def watch(request: WatchProcesses, observer: IWatchObserver) -> IWatch:
+    def watch(request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> IWatch:
         """
         Start watching.
 
         @raise NotFound: if a plain name is not held, or nothing is selected.
+        @raise TooOld: if events are asked for that are no longer kept.
         """

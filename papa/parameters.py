@@ -1,19 +1,21 @@
-"""How a command's field is described, said as text and read back: the material that L{papa.commands} is made of."""
+"""How a command's field is described and read from text: the material that L{papa.commands} is made of."""
 
 from __future__ import annotations
 
 import enum
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from papa.errors import BadRequest, Unsayable
+from papa.errors import BadRequest
 
 __all__ = [
     "Parameter",
     "Role",
     "argv",
+    "descriptor",
     "flag",
     "identity",
     "listed",
@@ -24,13 +26,16 @@ __all__ = [
     "number",
     "of",
     "option",
+    "page",
     "rlimit",
     "shown_rlimit",
-    "shown_typed",
     "size",
     "text",
     "typed",
 ]
+
+_UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_MAX_DIGITS: Final = 20
 
 
 class Role(enum.Enum):
@@ -42,6 +47,8 @@ class Role(enum.Enum):
     NAMES = "all the words that are left"
     ARGV = "all the words that are left, the first not an option"
     TEXT = "the rest of the line"
+    PAGE = "not on a line: only programs ask for pages"
+    DESCRIPTOR = "not on a line: a descriptor that comes beside it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,6 @@ class Parameter:
     @ivar key: its spelling on the line.
     @ivar hint: what stands for the value in a synopsis.
     @ivar parse: text to value; raises L{BadRequest} or L{ValueError}.
-    @ivar show: value to text, so that C{parse(show(value)) == value}.
     """
 
     role: Role
@@ -60,7 +66,6 @@ class Parameter:
     key: str = ""
     hint: str = ""
     parse: Callable[[str], Any] = str
-    show: Callable[[Any], str] = str
 
 
 def of(described: Field[Any]) -> Parameter:
@@ -98,10 +103,9 @@ def text(
     *,
     default: Any,
     parse: Callable[[str], Any] = str,
-    show: Callable[[Any], str] = str,
 ) -> Any:
     """The rest of the line, as one value."""
-    return _described(Parameter(role=Role.TEXT, help=help, hint=hint, parse=parse, show=show), default)
+    return _described(Parameter(role=Role.TEXT, help=help, hint=hint, parse=parse), default)
 
 
 def option(
@@ -111,10 +115,9 @@ def option(
     hint: str = "TEXT",
     default: Any = None,
     parse: Callable[[str], Any] = str,
-    show: Callable[[Any], str] = str,
 ) -> Any:
     """A C{key=value} word."""
-    return _described(Parameter(role=Role.OPTION, help=help, key=key, hint=hint, parse=parse, show=show), default)
+    return _described(Parameter(role=Role.OPTION, help=help, key=key, hint=hint, parse=parse), default)
 
 
 def mapping(
@@ -123,15 +126,33 @@ def mapping(
     *,
     hint: str,
     parse: Callable[[str], Any] = str,
-    show: Callable[[Any], str] = str,
 ) -> Any:
     """Any number of C{key.NAME=value} words: a mapping."""
-    return _described(Parameter(role=Role.MAPPING, help=help, key=key, hint=hint, parse=parse, show=show), factory=dict)
+    return _described(Parameter(role=Role.MAPPING, help=help, key=key, hint=hint, parse=parse), factory=dict)
+
+
+def page(help: str, *, default: Any = "") -> Any:
+    """Which part of a list is asked for; not said on a line."""
+    return _described(Parameter(role=Role.PAGE, help=help), default)
+
+
+def _is_number(word: str) -> bool:
+    # Python refuses to read thousands of digits, with an error of its own.
+    return word.isascii() and word.isdigit() and len(word) <= _MAX_DIGITS
+
+
+def descriptor() -> Any:
+    """
+    A descriptor that comes with the command.
+
+    On a wire it is a number that counts the descriptors sent before it; in the kernel the descriptor itself.
+    """
+    return _described(Parameter(role=Role.DESCRIPTOR, help="the descriptor"), -1)
 
 
 def number(word: str) -> int:
     """A decimal number."""
-    if not (word.isascii() and word.isdigit()):
+    if not _is_number(word):
         raise BadRequest(f"{word!r} is not a whole number")
     return int(word)
 
@@ -147,13 +168,10 @@ def flag(word: str) -> bool:
 
 def mask(word: str) -> int:
     """A file mode mask: octal with a leading 0, decimal without."""
-    try:
-        return int(word, 8 if len(word) > 1 and word.startswith("0") else 10)
-    except ValueError:
-        raise BadRequest(f"{word!r} is not a mask: write it in octal with a leading 0, as 027") from None
-
-
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    if _is_number(word):
+        with suppress(ValueError):
+            return int(word, 8 if len(word) > 1 and word.startswith("0") else 10)
+    raise BadRequest(f"{word!r} is not a mask: write it in octal with a leading 0, as 027")
 
 
 def typed(line: str) -> bytes:
@@ -161,28 +179,17 @@ def typed(line: str) -> bytes:
     return line.encode() + b"\n"
 
 
-def shown_typed(data: bytes) -> str:
-    """The line that L{typed} makes C{data} of."""
-    line, newline = data[:-1], data[-1:]
-    if newline != b"\n" or b"\n" in line:
-        raise Unsayable("This wire can only write one whole line at a time, its newline included")
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        raise Unsayable("This wire can only write text in UTF-8") from None
-
-
 def size(word: str) -> int:
     """A number of bytes, alone or with k, m or g."""
     digits, unit = (word[:-1], word[-1].lower()) if word[-1:].lower() in _UNITS else (word, "")
-    if not (digits.isascii() and digits.isdigit()):
+    if not _is_number(digits):
         raise BadRequest(f"{word!r} is not a size: write a number of bytes, or one with k, m or g, as 512k")
     return int(digits) * _UNITS.get(unit, 1)
 
 
 def identity(word: str) -> int | str:
     """A user or group: a number stays a number, anything else is a name."""
-    return int(word) if word.isascii() and word.isdigit() else word
+    return int(word) if _is_number(word) else word
 
 
 def listed(item: Callable[[str], Any] = str) -> Callable[[str], tuple[Any, ...]]:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from papa.errors import NotAllowed
 
-__all__ = ["CONSOLE", "DEFAULT_PORT", "console_path", "log_path", "prepare", "runtime_folder"]
+__all__ = [
+    "CONSOLE",
+    "CONTROL",
+    "DEFAULT_PORT",
+    "console_path",
+    "control_path",
+    "log_path",
+    "prepare",
+    "runtime_folder",
+]
 
 #: The port that papa has had since its first version.
 DEFAULT_PORT: Final = 20202
 CONSOLE: Final = "console.sock"
+CONTROL: Final = "papa.sock"
 
 
 def runtime_folder(environ: Mapping[str, str] = os.environ, uid: int | None = None) -> str:
@@ -27,7 +38,8 @@ def runtime_folder(environ: Mapping[str, str] = os.environ, uid: int | None = No
         return os.path.abspath(chosen)
     if uid == 0:
         return "/run/papa"
-    if session := environ.get("XDG_RUNTIME_DIR"):
+    # A relative path is invalid there and is to be ignored, says the XDG Base Directory Specification.
+    if os.path.isabs(session := environ.get("XDG_RUNTIME_DIR", "")):
         return os.path.join(session, "papa")
     return f"/tmp/papa-{uid}"  # noqa: S108 - its owner and mode are checked
 
@@ -35,6 +47,11 @@ def runtime_folder(environ: Mapping[str, str] = os.environ, uid: int | None = No
 def console_path(folder: str | None = None) -> str:
     """The Unix socket of the default kernel's console."""
     return os.path.join(folder or runtime_folder(), CONSOLE)
+
+
+def control_path(folder: str | None = None) -> str:
+    """The Unix socket at which the default kernel serves programs."""
+    return os.path.join(folder or runtime_folder(), CONTROL)
 
 
 def log_path(folder: str | None = None) -> str:
@@ -50,9 +67,8 @@ def prepare(folder: str) -> str:
     """
     try:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
     except OSError as error:
         raise NotAllowed(f"Cannot create the runtime folder {folder}: {error.strerror}") from error
     found = os.lstat(folder)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["STDERR", "STDOUT", "Closed", "Event", "EventKind", "Hole", "Item", "Output", "Process", "Socket"]
+__all__ = [
+    "STDERR",
+    "STDOUT",
+    "Closed",
+    "Cursor",
+    "Event",
+    "EventKind",
+    "Happened",
+    "Hole",
+    "Item",
+    "Lent",
+    "Output",
+    "Process",
+    "Socket",
+]
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -56,6 +71,36 @@ class Process:
     exit_code: int | None = None
     captured: int = 0
     dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """
+    A reader with a name.
+
+    @ivar patterns: the names of the processes that it reads.
+    @ivar marks: up to where it has everything safe, by name of the process.
+    @ivar behind: how many bytes that is behind what was captured, over all processes.
+    @ivar reading: whether somebody reads with it now.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    marks: Mapping[str, int]
+    behind: int
+    reading: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """
+    A thing and a descriptor of it.
+
+    @ivar descriptor: a duplicate, not inheritable; whoever gets this closes it.
+    """
+
+    record: Socket | Process
+    descriptor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,5 +174,22 @@ class Event:
     """
 
     kind: EventKind
+    name: str
+    detail: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """
+    An event in its place among all others.
+
+    @ivar number: 1 for the first since the kernel began, and one more for each.
+    @ivar timestamp: seconds since the epoch.
+    @ivar detail: as in L{Event}.
+    """
+
+    number: int
+    timestamp: float
+    kind: str
     name: str
     detail: int | None = None

@@ -7,7 +7,7 @@ import re
 __all__ = ["escaped", "has_controls"]
 
 # Control characters of both sets but the tab, line and paragraph separators, and what turns the direction of writing.
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def has_controls(text: str) -> bool:

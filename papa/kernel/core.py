@@ -11,25 +11,32 @@ from papa.commands import (
     CloseStdin,
     Command,
     Get,
+    LendProcess,
+    LendSocket,
+    ListCursors,
     ListProcesses,
     ListSockets,
     ListValues,
     MakeProcess,
     MakeSocket,
+    MoveCursor,
+    RemoveCursors,
     RemoveProcesses,
     RemoveSockets,
     RemoveValues,
     Set,
+    TakeSocket,
+    WatchEvents,
     WatchProcesses,
     WriteProcess,
 )
 from papa.errors import BadRequest, LimitReached
-from papa.interfaces import IChildDriver, IEventObserver, IKernel, ISocketDriver, IWatchObserver
+from papa.interfaces import IChildDriver, IEventObserver, IKernel, ISocketDriver, IWatch, IWatchObserver
+from papa.kernel.history import History
 from papa.kernel.processes import Processes
 from papa.kernel.sockets import Sockets
-from papa.kernel.watch import Watch
-from papa.names import select
-from papa.records import Event, Process, Socket
+from papa.names import page, select
+from papa.records import Cursor, Event, Lent, Process, Socket
 
 __all__ = ["MAX_VALUES_SIZE", "Kernel"]
 
@@ -52,15 +59,17 @@ class Kernel:
         """
         @param wall: the time to stamp things with, in seconds since the epoch. Nothing is ever decided by it.
         """
-        self._events = events
-        self._sockets = Sockets(sockets, events=events)
-        self._processes = Processes(children, self._sockets, wall=wall, events=events)
+        self._events = self._history = History(events, wall=wall)
+        self._sockets = Sockets(sockets, events=self._events)
+        self._processes = Processes(children, self._sockets, wall=wall, events=self._events)
         self._values: dict[str, str] = {}
         self._values_size = 0
         self._methods: Mapping[type[Command], Callable[[Any], object]] = {
             MakeSocket: self.make_socket,
             ListSockets: self.list_sockets,
             RemoveSockets: self.remove_sockets,
+            LendSocket: self.lend_socket,
+            TakeSocket: self.take_socket,
             Set: self.set,
             Get: self.get,
             ListValues: self.list_values,
@@ -70,6 +79,10 @@ class Kernel:
             RemoveProcesses: self.remove_processes,
             WriteProcess: self.write_process,
             CloseStdin: self.close_stdin,
+            LendProcess: self.lend_process,
+            ListCursors: self.list_cursors,
+            MoveCursor: self.move_cursor,
+            RemoveCursors: self.remove_cursors,
         }
 
     @property
@@ -85,8 +98,10 @@ class Kernel:
             raise BadRequest(f"{' '.join(command.words)!r} is nothing that a kernel does") from None
         return method(command)
 
-    def watch(self, request: WatchProcesses, observer: IWatchObserver) -> Watch:
+    def watch(self, request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> IWatch:
         """Start watching."""
+        if isinstance(request, WatchEvents):
+            return self._history.follow(request, observer)
         return self._processes.watch(request, observer)
 
     def make_socket(self, request: MakeSocket) -> Socket:
@@ -95,11 +110,19 @@ class Kernel:
 
     def list_sockets(self, request: ListSockets) -> dict[str, Socket]:
         """The held sockets."""
-        return self._sockets.list(request.names)
+        return self._sockets.list(request)
 
     def remove_sockets(self, request: RemoveSockets) -> None:
         """Close and forget sockets."""
         self._sockets.remove(request.names)
+
+    def lend_socket(self, request: LendSocket) -> Lent:
+        """A descriptor of a held socket."""
+        return self._sockets.lend(request.name)
+
+    def take_socket(self, request: TakeSocket) -> Socket:
+        """Hold a socket that was bound elsewhere."""
+        return self._sockets.take(request)
 
     def set(self, request: Set) -> None:
         """Keep or remove a value."""
@@ -124,7 +147,7 @@ class Kernel:
 
     def list_values(self, request: ListValues) -> dict[str, str]:
         """The values."""
-        return select(self._values, request.names, kind="Value")
+        return page(select(self._values, request.names, kind="Value"), request.after, request.most)
 
     def remove_values(self, request: RemoveValues) -> None:
         """Forget values."""
@@ -138,7 +161,7 @@ class Kernel:
     def list_processes(self, request: ListProcesses) -> dict[str, Process]:
         """The held processes."""
         selected = self._processes.select(request.names, required=False)
-        return {name: process.record() for name, process in selected.items()}
+        return {name: process.record() for name, process in page(selected, request.after, request.most).items()}
 
     def remove_processes(self, request: RemoveProcesses) -> None:
         """Throw processes' output away and forget them when they exit."""
@@ -152,6 +175,22 @@ class Kernel:
     def close_stdin(self, request: CloseStdin) -> None:
         """End a process's standard input."""
         self._processes.close_stdin(request.name)
+
+    def lend_process(self, request: LendProcess) -> Lent:
+        """A pidfd of a process."""
+        return self._processes.lend(request.name)
+
+    def list_cursors(self, request: ListCursors) -> dict[str, Cursor]:
+        """The cursors."""
+        return self._processes.cursors.list(request)
+
+    def move_cursor(self, request: MoveCursor) -> None:
+        """Have a cursor read on from another mark."""
+        self._processes.cursors.move(request, self._processes.select([request.process], required=True))
+
+    def remove_cursors(self, request: RemoveCursors) -> None:
+        """Forget cursors."""
+        self._processes.cursors.remove(request.names)
 
     def release_sockets(self) -> None:
         """Close all held sockets and delete their files, when papa ends."""

@@ -213,19 +213,19 @@ class Journal:
                 block.data = block.data[unused:]
             block.start = mark
 
-    def join(self, *, holding: bool) -> Place:
+    def join(self, *, holding: bool, at: Place | None = None) -> Place:
         """
         A new reader's place.
 
-        @param holding: whether output waits for it. A holding reader begins behind what was acknowledged, any other
-            with the oldest byte there is.
+        @param at: the place to begin at.
+
+        @param holding: whether output waits for it. A holding reader begins behind what was acknowledged; any other
+            with the oldest byte there is, and is told of the hole before it that nobody was told of.
         """
-        if holding:
-            place = Place(self._unread.mark, self._unread.hole)
-            self._holding.append(place)
-        else:
-            place = Place(self.head)
-            self._looking.append(place)
+        if at is None and (holding or self._unread.mark < self.head):
+            at = self._unread
+        place = Place(self.head) if at is None else Place(at.mark, at.hole)
+        (self._holding if holding else self._looking).append(place)
         return place
 
     def leave(self, place: Place) -> None:
@@ -272,6 +272,22 @@ class Journal:
             self._unread.mark = mark
             if mark >= self.head:
                 self._unread.hole = None
+            else:
+                # Its reader knows when the first byte behind the mark was read, which is held no more.
+                holes = (place.hole for place in self._holding if place.mark == mark)
+                self._unread.hole = next(holes, self._unread.hole)
+        self._give_back()
+
+    def advance(self, place: Place, mark: int) -> None:
+        """A holding reader needs nothing below C{mark} any more."""
+        if mark > place.mark:
+            self.move(place, mark)
+
+    def move(self, place: Place, mark: int) -> None:
+        """Put a reader's place at C{mark}, or at the oldest byte behind it that is held."""
+        if mark >= self.head or mark < place.mark:
+            mark, place.hole = max(mark, self.head), None
+        place.mark, place.block = mark, None
         self._give_back()
 
     def _give_back(self) -> None:

@@ -18,12 +18,13 @@ from papa.interfaces import (
     IEventObserver,
     IWatchObserver,
 )
+from papa.kernel.cursors import Cursors, HeldCursor
 from papa.kernel.journal import Journal, Place
 from papa.kernel.sameness import differences
 from papa.kernel.sockets import Sockets
 from papa.kernel.watch import Reader, Watch
 from papa.names import select
-from papa.records import Closed, Event, Process
+from papa.records import Closed, Event, Lent, Process
 
 __all__ = ["HeldProcess", "Processes"]
 
@@ -36,7 +37,7 @@ class HeldProcess:
     @ivar pid: its process id, also after its end.
     @ivar request: what was asked for, for comparison with another request.
     @ivar closed: its end, once it has exited and its output has ended.
-    @ivar readers: the readers of its output.
+    @ivar readers: the readers of its output; C{cursors}: the cursors that read it, with or without a reader now.
     @ivar removed: whether it is to be forgotten as soon as it exits.
     """
 
@@ -54,7 +55,9 @@ class HeldProcess:
         self.journal = Journal(request.bufsize, lossless=request.overflow == "block")
         self.readers: list[Reader] = []
         self.closed: Closed | None = None
+        self.cursors: list[HeldCursor] = []
         self.removed = False
+        self._collected = False
         self.exit_code: int | None = None
         self._output_open = True
         self._paused = False
@@ -130,6 +133,12 @@ class HeldProcess:
         self.journal.acknowledge(mark)
         self._perhaps_resume()
         if end:
+            self._collected = True
+            self.perhaps_forget()
+
+    def perhaps_forget(self) -> None:
+        """Forget it if its end was acknowledged, by all cursors that read it as well."""
+        if self._collected and not self.cursors:
             self._registry.forget(self)
 
     def left(self, place: Place) -> None:
@@ -140,6 +149,8 @@ class HeldProcess:
     def remove(self) -> None:
         """Throw its output away from now on, and forget it when it has exited."""
         self.removed = True
+        for cursor in list(self.cursors):
+            cursor.drop(self)
         self.journal.discard()
         self._perhaps_resume()
         if self.exit_code is not None:
@@ -167,6 +178,7 @@ class Processes:
         self._wall = wall
         self._events = events
         self._held: dict[str, HeldProcess] = {}
+        self.cursors = Cursors()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -181,6 +193,7 @@ class Processes:
         with self._sockets.loan() as loan:
             args = tuple(loan.substitute(arg) for arg in request.args)
             env = {variable: loan.substitute(value) for variable, value in request.env.items()}
+            promised = loan.descriptors
             listen = tuple((name, loan.descriptor(name)) for name in request.listen)
             process = HeldProcess(request, identity, wall=self._wall, registry=self)
             spec = ChildSpec(
@@ -194,16 +207,22 @@ class Processes:
                 stdin=request.stdin,
                 stdout=request.stdout,
                 stderr=request.stderr,
-                descriptors=loan.descriptors,
+                descriptors=promised,
                 listen=listen,
             )
             process.start(self._driver, spec)
         self._held[request.name] = process
+        self.cursors.made(process)
         self._events.happened(Event(kind="process-made", name=request.name, detail=process.pid))
         return process.record()
 
     @staticmethod
     def _check_same(existing: HeldProcess, request: MakeProcess, identity: Identity) -> None:
+        if existing.removed:
+            raise AlreadyDiffers(
+                f"Process {request.name} was removed and still runs, with pid {existing.pid}: "
+                "its name is free once it has exited; choose another until then"
+            )
         # Users are compared by what they are, not by how they are called.
         before, after = (
             dataclasses.replace(each, watch=False, uid=None, gid=None, groups=None)
@@ -238,6 +257,11 @@ class Processes:
         """End a process's standard input."""
         self._with_stdin(name).close_stdin()
 
+    def lend(self, name: str) -> Lent:
+        """A pidfd of a process."""
+        process = self.get(name)
+        return Lent(descriptor=process.child.lend(), record=process.record())
+
     def _with_stdin(self, name: str) -> IChild:
         process = self.get(name)
         if process.request.stdin != "pipe":
@@ -249,9 +273,18 @@ class Processes:
     def watch(self, request: WatchProcesses, observer: IWatchObserver) -> Watch:
         """Start watching."""
         processes = list(self.select(request.names, required=True).values())
-        if not processes:
+        # With a cursor, processes that are made later and match a wildcard are read, too.
+        endless = bool(request.cursor) and not (request.names and all(not name.endswith("*") for name in request.names))
+        if not processes and not endless:
             raise NotFound("Nothing to watch: no process matches")
-        return Watch(processes, observer, acknowledging=not request.observe)
+        watch = Watch(observer, endless=endless)
+        if request.cursor:
+            self.cursors.read(request.cursor, watch, request.names, processes)
+            return watch
+        for process in processes:
+            place = process.journal.join(holding=not request.observe)
+            watch.add(Reader(process, place, None if request.observe else process.acknowledged))
+        return watch
 
     def exited(self, process: HeldProcess) -> None:
         """A process has exited."""

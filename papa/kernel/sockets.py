@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from papa.commands import MakeSocket
+from papa.commands import ListSockets, MakeSocket, TakeSocket
 from papa.errors import AlreadyDiffers, BadRequest, NotFound, SocketFailed
 from papa.interfaces import IEventObserver, IHeldSocket, ISocketDriver
 from papa.kernel.sameness import differences
-from papa.names import nearest, select
-from papa.records import Event, Socket
+from papa.names import nearest, page, select
+from papa.records import Event, Lent, Socket
 
 __all__ = ["Loan", "Sockets"]
 
@@ -61,10 +61,7 @@ class Sockets:
         for entry in self._held.values():
             if request.path is not None and entry.request.path == request.path:
                 raise SocketFailed(f"Socket path {request.path} is held already, as {entry.request.name}")
-        entry = _Entry(request=request, held=self._driver.hold(request))
-        self._held[request.name] = entry
-        self._events.happened(Event(kind="socket-made", name=request.name, detail=entry.held.fileno))
-        return entry.record()
+        return self._keep(_Entry(request=request, held=self._driver.hold(request)))
 
     @staticmethod
     def _check_same(existing: _Entry, request: MakeSocket) -> None:
@@ -78,9 +75,27 @@ class Sockets:
                 f"Socket {request.name} has already been created with {listed}: remove it first, or choose another name"
             )
 
-    def list(self, patterns: Sequence[str]) -> dict[str, Socket]:
-        """The sockets that patterns select."""
-        return {name: entry.record() for name, entry in self._select(patterns, required=False).items()}
+    def lend(self, name: str) -> Lent:
+        """A descriptor of a held socket."""
+        return Lent(descriptor=self.get(name).lend(), record=self._held[name].record())
+
+    def take(self, request: TakeSocket) -> Socket:
+        """Hold a socket that was bound elsewhere."""
+        if request.name in self._held:
+            raise AlreadyDiffers(f"Socket {request.name} has already been created: remove it first")
+        spec, held = self._driver.take(request.name, request.descriptor)
+        return self._keep(_Entry(request=spec, held=held))
+
+    def _keep(self, entry: _Entry) -> Socket:
+        name = entry.request.name
+        self._held[name] = entry
+        self._events.happened(Event(kind="socket-made", name=name, detail=entry.held.fileno))
+        return entry.record()
+
+    def list(self, request: ListSockets) -> dict[str, Socket]:
+        """The sockets that a request selects."""
+        selected = self._select(request.names, required=False)
+        return {name: entry.record() for name, entry in page(selected, request.after, request.most).items()}
 
     def remove(self, patterns: Sequence[str]) -> None:
         """Close and forget sockets."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
 
 from zope.interface import implementer
 
 from papa.interfaces import IWatch, IWatchObserver
+from papa.kernel.journal import Place
 from papa.records import Item
 
 if TYPE_CHECKING:
@@ -14,22 +16,37 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "Watch"]
 
+#: How many pieces are taken of one process at a time, and what each counts for at least, in bytes: it may be a single
+#: byte, and a wire needs a hundred to say it.
+_MOST_PIECES: Final = 1000
+_PIECE: Final = 64
+
+
+class Acknowledged(Protocol):
+    """What becomes of an acknowledgement."""
+
+    def __call__(self, mark: int, *, end: bool) -> None:
+        """Everything up to the mark is safe, and the process's end if C{end}."""
+
 
 class Reader:
     """
     A watch's place in the output of one process.
 
-    @ivar acknowledging: whether what it takes and acknowledges is let go of; an observer's is not.
     @ivar told: whether it was given the process's end.
     """
 
-    __slots__ = ("acknowledging", "place", "process", "told", "watch")
+    __slots__ = ("acknowledged", "place", "process", "told", "watch")
 
-    def __init__(self, watch: Watch, process: HeldProcess, *, acknowledging: bool) -> None:
-        self.watch = watch
+    watch: Watch
+
+    def __init__(self, process: HeldProcess, place: Place, acknowledged: Acknowledged | None) -> None:
+        """
+        @param acknowledged: what becomes of an acknowledgement; of an observer's, nothing.
+        """
         self.process = process
-        self.acknowledging = acknowledging
-        self.place = process.journal.join(holding=acknowledging)
+        self.place = place
+        self.acknowledged = acknowledged
         self.told = False
 
     @property
@@ -40,7 +57,7 @@ class Reader:
     def take(self, limit: int) -> list[Item]:
         """Up to about C{limit} bytes of output; then, when all is taken, the process's end."""
         journal = self.process.journal
-        items: list[Item] = list(journal.take(self.place, self.process.name, limit))
+        items: list[Item] = list(islice(journal.take(self.place, self.process.name, limit), _MOST_PIECES))
         if self.place.mark == journal.tail and self.process.closed is not None and not self.told:
             self.told = True
             items.append(self.process.closed)
@@ -56,16 +73,35 @@ class Watch:
     be read, not how much is watched.
     """
 
-    def __init__(self, processes: list[HeldProcess], observer: IWatchObserver, *, acknowledging: bool) -> None:
+    def __init__(self, observer: IWatchObserver, *, endless: bool = False) -> None:
+        """
+        @param endless: whether processes may join at any time, so that it is not over without any.
+        """
         self._observer = observer
-        self._readers: dict[HeldProcess, Reader] = {}
+        self._endless = endless
+        self._readers: dict[str, Reader] = {}
         self._ready: dict[Reader, None] = {}
         self._taken: dict[Reader, None] = {}
-        for process in processes:
-            reader = self._readers[process] = Reader(self, process, acknowledging=acknowledging)
-            process.readers.append(reader)
-            if reader.pending:
-                self._ready[reader] = None
+
+    def add(self, reader: Reader) -> None:
+        """
+        Read one more process; one that had its name before is passed over from now on.
+
+        The observer is not told of what is there already: it will look.
+        """
+        before = self._readers.get(reader.process.name)
+        if before is not None:
+            self._leave(before)
+        reader.watch = self
+        self._readers[reader.process.name] = reader
+        reader.process.readers.append(reader)
+        if reader.pending:
+            self._ready[reader] = None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing will come any more."""
+        return not (self._readers or self._endless)
 
     @property
     def count(self) -> int:
@@ -96,8 +132,9 @@ class Watch:
             if limit <= 0:
                 break
             before = reader.place.mark
-            items += reader.take(limit)
-            limit -= reader.place.mark - before
+            taken = reader.take(limit)
+            items += taken
+            limit -= max(reader.place.mark - before, len(taken) * _PIECE)
             self._taken[reader] = None
             del self._ready[reader]
             if reader.pending:
@@ -108,20 +145,37 @@ class Watch:
         """All that was taken is safe."""
         taken, self._taken = self._taken, {}
         for reader in taken:
-            if reader.told:
-                self._leave(reader)
-            if reader.acknowledging:
-                reader.process.acknowledged(reader.place.mark, end=reader.told)
+            self._acknowledge(reader, reader.place.mark, end=reader.told)
+
+    def _acknowledge(self, reader: Reader, mark: int, *, end: bool) -> None:
+        if end:
+            self._leave(reader)
+        if reader.acknowledged is not None:
+            reader.acknowledged(mark, end=end)
+
+    def acknowledge_to(self, name: str, mark: int, *, end: bool) -> None:
+        """One process's output is safe up to a mark; an end that was not taken cannot be."""
+        reader = self._readers.get(name)
+        if reader is not None:
+            self._acknowledge(reader, min(mark, reader.place.mark), end=end and reader.told)
 
     def stop(self) -> None:
         """Stop watching."""
+        self._endless = False
         self._taken.clear()
         self._ready.clear()
         for reader in list(self._readers.values()):
             self._leave(reader)
 
+    def end(self) -> None:
+        """Stop, because somebody else goes on; the observer finds that there is nothing left."""
+        if not self.done:
+            self.stop()
+            self._observer.output_ready()
+
     def _leave(self, reader: Reader) -> None:
-        del self._readers[reader.process]
+        del self._readers[reader.process.name]
         self._ready.pop(reader, None)
+        self._taken.pop(reader, None)
         reader.process.readers.remove(reader)
         reader.process.left(reader.place)

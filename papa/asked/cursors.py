@@ -1,0 +1,64 @@
+"""Commands about cursors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from papa import parameters
+from papa.asked import checks
+from papa.asked.command import Command, Listing
+from papa.names import check_name
+from papa.records import Cursor
+
+__all__ = ["ListCursors", "MoveCursor", "RemoveCursors"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListCursors(Listing):
+    """The cursors that the patterns select."""
+
+    words = ("list", "cursors")
+    summary = "List cursors"
+    answer = Cursor
+    help = """\
+A cursor is a reader with a name: watch processes cursor=NAME makes it. Its
+place in each process outlives whoever reads, and output waits for it.
+
+Example:
+    list cursors"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveCursor(Command):
+    """Have the next reading with a cursor begin elsewhere."""
+
+    words = ("move", "cursor")
+    summary = "Have a cursor read on from another mark"
+    help = """\
+The next reading begins behind so many bytes of the process's output, or with
+the oldest byte behind them that is still held.
+
+Example:
+    move cursor shipper process=web.1 mark=0"""
+
+    name: str = parameters.name("the cursor")
+    process: str = parameters.option("process", "the process", hint="NAME", default="")
+    mark: int = parameters.option("mark", "how many bytes to pass over", hint="N", default=0, parse=parameters.number)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "Cursor")
+        check_name(self.process, "Process")
+        checks.in_range(self.mark, 0, 1 << 62, "mark")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveCursors(Command):
+    """Forget cursors: output waits for them no longer."""
+
+    words = ("remove", "cursors")
+    summary = "Forget cursors"
+    help = """\
+Example:
+    remove cursors shipper"""
+
+    names: tuple[str, ...] = parameters.names("names, or patterns with a final *; none means all")

@@ -1,0 +1,85 @@
+"""Commands about values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from papa import parameters
+from papa.asked.command import Command, Listing
+from papa.errors import BadRequest
+from papa.names import check_name
+
+__all__ = ["Get", "ListValues", "RemoveValues", "Set"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Set(Command):
+    """Keep a value under a name; no value, or an empty one, removes it."""
+
+    words = ("set",)
+    summary = "Keep a value under a name"
+    repeatable = True
+    help = """\
+Without a value the name is removed.
+
+Examples:
+    set deploy.current 2041
+    set deploy.current"""
+
+    name: str = parameters.name("the name of the value")
+    value: str | None = parameters.text("the value: the rest of the line", "VALUE", default=None)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Get(Command):
+    """The value of a name, or nothing."""
+
+    words = ("get",)
+    summary = "Show the value of a name"
+    answer = str
+    repeatable = True
+    help = """\
+Example:
+    get deploy.current"""
+
+    name: str = parameters.name("the name of the value")
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListValues(Listing):
+    """The values that the patterns select."""
+
+    words = ("list", "values")
+    summary = "List values"
+    answer = str
+    help = """\
+Examples:
+    list values
+    list values deploy.*"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveValues(Command):
+    """Forget values; never all of them at once."""
+
+    words = ("remove", "values")
+    summary = "Forget values"
+    help = """\
+All values at once cannot be removed: name them, or use a pattern with some
+letters before the *.
+
+Examples:
+    remove values deploy.current
+    remove values deploy.*"""
+
+    names: tuple[str, ...] = parameters.names("names, or patterns with a final *")
+
+    def __post_init__(self) -> None:
+        if not self.names or "*" in self.names:
+            raise BadRequest("Values cannot all be removed at once: name them, or use a pattern such as web.*")

@@ -1,0 +1,158 @@
+"""
+Cursors: readers with a name, whose places outlive whoever reads with them.
+
+In each process that it reads a cursor has an I{anchor}, a place in the journal up to which everything is safe. Output
+waits for the anchors of all cursors, as far as the bound of the journal allows; a reading begins anew at the anchor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from papa.errors import BadRequest, LimitReached, NotFound
+from papa.kernel.journal import Place
+from papa.kernel.watch import Reader, Watch
+from papa.names import nearest, page, select
+from papa.records import Cursor
+
+if TYPE_CHECKING:
+    from papa.asked.cursors import ListCursors, MoveCursor
+    from papa.kernel.processes import HeldProcess
+
+__all__ = ["Cursors", "HeldCursor"]
+
+#: How many there may be: each is work for each process that is made.
+_MOST: Final = 1000
+
+
+class HeldCursor:
+    """
+    A cursor.
+
+    @ivar patterns: the names of the processes that it reads; those that are made later join it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.patterns: tuple[str, ...] = ()
+        self._anchors: dict[HeldProcess, Place] = {}
+        self._watch: Watch | None = None
+
+    def record(self) -> Cursor:
+        """How it is now."""
+        return Cursor(
+            name=self.name,
+            patterns=self.patterns,
+            marks={process.name: anchor.mark for process, anchor in self._anchors.items()},
+            behind=sum(process.journal.tail - anchor.mark for process, anchor in self._anchors.items()),
+            reading=self._watch is not None and not self._watch.done,
+        )
+
+    def wants(self, process: HeldProcess) -> bool:
+        """Whether a process is one of those that it reads."""
+        return bool(select({process.name: process}, self.patterns, kind="Process"))
+
+    def read(self, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
+        """Begin a reading; one that was under way ends."""
+        if self._watch is not None:
+            self._watch.end()
+        self._watch, self.patterns = watch, patterns
+        for process in processes:
+            if process not in self._anchors:
+                self._hold(process)
+            self._add(watch, process)
+
+    def join(self, process: HeldProcess) -> None:
+        """A process was made that it reads, too."""
+        self._hold(process)
+        if self._watch is not None and not self._watch.done:
+            self._add(self._watch, process)
+
+    def _hold(self, process: HeldProcess) -> None:
+        self._anchors[process] = process.journal.join(holding=True)
+        process.cursors.append(self)
+
+    def _add(self, watch: Watch, process: HeldProcess) -> None:
+        place = process.journal.join(holding=False, at=self._anchors[process])
+        watch.add(Reader(process, place, partial(self._acknowledged, process)))
+
+    def _acknowledged(self, process: HeldProcess, mark: int, *, end: bool) -> None:
+        anchor = self._anchors.get(process)
+        if anchor is None:
+            return
+        process.journal.advance(anchor, mark)
+        if end:
+            self.drop(process)
+        process.acknowledged(mark, end=end)
+
+    def move(self, process: HeldProcess, mark: int) -> None:
+        """
+        Have the next reading of a process begin at a mark, or with the oldest byte behind it that is held.
+
+        @raise NotFound: if it does not read this process.
+        """
+        if process not in self._anchors:
+            raise NotFound(f"Cursor {self.name} does not read process {process.name}")
+        if mark > process.journal.tail:
+            raise BadRequest(f"Process {process.name} has not printed so much: its mark is {process.journal.tail}")
+        process.journal.move(self._anchors[process], mark)
+
+    def drop(self, process: HeldProcess) -> None:
+        """Read this process no more: it is over, or was removed."""
+        anchor = self._anchors.pop(process, None)
+        if anchor is not None:
+            process.cursors.remove(self)
+            process.left(anchor)
+
+    def remove(self) -> None:
+        """Read nothing any more."""
+        if self._watch is not None:
+            self._watch.end()
+        for process in list(self._anchors):
+            self.drop(process)
+            process.perhaps_forget()
+
+
+class Cursors:
+    """All cursors, by name."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, HeldCursor] = {}
+
+    def read(self, name: str, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
+        """
+        Begin a reading with a cursor, which is made if there is none of that name.
+
+        @raise LimitReached: if there are as many as there may be.
+        """
+        if name not in self._held:
+            if len(self._held) >= _MOST:
+                raise LimitReached(f"There are {_MOST} cursors: remove some first")
+            self._held[name] = HeldCursor(name)
+        self._held[name].read(watch, patterns, processes)
+
+    def made(self, process: HeldProcess) -> None:
+        """A process was made: it joins the cursors that want it."""
+        for cursor in self._held.values():
+            if cursor.wants(process):
+                cursor.join(process)
+
+    def list(self, request: ListCursors) -> dict[str, Cursor]:
+        """The cursors that a request selects."""
+        selected = page(select(self._held, request.names, kind="Cursor"), request.after, request.most)
+        return {name: cursor.record() for name, cursor in selected.items()}
+
+    def move(self, request: MoveCursor, processes: Mapping[str, HeldProcess]) -> None:
+        """Move a cursor in one process."""
+        if request.name not in self._held:
+            raise NotFound(f"Cursor {request.name!r} not found{nearest(request.name, self._held)}")
+        for process in processes.values():
+            self._held[request.name].move(process, request.mark)
+
+    def remove(self, patterns: Sequence[str]) -> None:
+        """Forget cursors; nothing waits for them any more."""
+        for name, cursor in select(self._held, patterns, kind="Cursor", required=True).items():
+            del self._held[name]
+            cursor.remove()

@@ -1,0 +1,127 @@
+"""A kernel with everything around it in memory, as the tests of the kernel need it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from papa.commands import ListProcesses, ListSockets, ListValues, MakeProcess, MakeSocket, WatchProcesses
+from papa.drivers.memory import MemoryChild, MemoryChildren, MemorySocket, MemorySockets
+from papa.interfaces import IEventObserver, IWatchObserver
+from papa.kernel.core import Kernel
+from papa.kernel.watch import Watch
+from papa.records import Closed, Event, Hole, Item, Output, Process, Socket
+
+#: More than any test has to take.
+PLENTY = 1 << 30
+
+
+class Wall:
+    """A clock on a wall: anybody may set it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@implementer(IEventObserver)
+class Diary:
+    """Writes down what happened."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def happened(self, event: Event) -> None:
+        self.events.append(event)
+
+    def read(self) -> list[tuple[str, str, int | None]]:
+        """What has happened since it was read last."""
+        events, self.events = self.events, []
+        return [(event.kind, event.name, event.detail) for event in events]
+
+
+@implementer(IWatchObserver)
+class Bell:
+    """Counts how often it was rung."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+
+    def output_ready(self) -> None:
+        self.rung += 1
+
+
+class House:
+    """A kernel, its drivers, its clock and its diary."""
+
+    def __init__(self) -> None:
+        self.sockets = MemorySockets()
+        self.children = MemoryChildren()
+        self.wall = Wall()
+        self.diary = Diary()
+        self.kernel = Kernel(sockets=self.sockets, children=self.children, wall=self.wall, events=self.diary)
+
+    def make(self, name: str = "job", *args: str, **fields: Any) -> Process:
+        """Make a process, of a program C{program} unless told otherwise."""
+        return self.kernel.make_process(MakeProcess(name=name, args=args or ("program",), **fields))
+
+    def child(self, name: str = "job", *args: str, **fields: Any) -> MemoryChild:
+        """Make a process, and give the child that runs in it."""
+        return self.children.children[self.make(name, *args, **fields).pid]
+
+    def socket(self, name: str = "web", **fields: Any) -> Socket:
+        """Make a socket."""
+        return self.kernel.make_socket(MakeSocket(name=name, **fields))
+
+    def bound(self) -> list[MemorySocket]:
+        """The sockets that the driver has made and that are not closed; duplicates included."""
+        bound = [held for sharing in self.sockets.bound.values() for held in sharing]
+        made = [each for held in bound for each in (held, *held.duplicates)]
+        return [each for each in made if not each.closed]
+
+    def watch(self, *names: str, observe: bool = False, bell: Bell | None = None) -> Watch:
+        """Watch processes."""
+        return self.kernel.watch(WatchProcesses(names=names, observe=observe), bell or Bell())
+
+    def process(self, name: str = "job") -> Process:
+        """How a process is now."""
+        return self.kernel.list_processes(ListProcesses(names=(name,)))[name]
+
+    def names(self) -> list[str]:
+        """The names of the processes that are held."""
+        return list(self.kernel.list_processes(ListProcesses()))
+
+    def state(self) -> tuple[object, ...]:
+        """All that a client could see of what it holds."""
+        return (
+            self.kernel.list_sockets(ListSockets()),
+            self.kernel.list_values(ListValues()),
+            self.kernel.list_processes(ListProcesses()),
+            self.kernel.idle,
+        )
+
+
+def everything(watch: Watch) -> list[Item]:
+    """Take all that there is, acknowledging nothing."""
+    items: list[Item] = []
+    while watch.pending:
+        items += watch.take(PLENTY)
+    return items
+
+
+def data(items: list[Item]) -> bytes:
+    """The output among items, in one piece."""
+    return b"".join(item.data for item in items if isinstance(item, Output))
+
+
+def holes(items: list[Item]) -> list[Hole]:
+    """The holes among items."""
+    return [item for item in items if isinstance(item, Hole)]
+
+
+def ends(items: list[Item]) -> list[tuple[str, int]]:
+    """The name and exit code of each end among items."""
+    return [(item.name, item.exit_code) for item in items if isinstance(item, Closed)]

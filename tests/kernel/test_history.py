@@ -1,0 +1,110 @@
+"""What happened: numbers without a gap, how far back they go, and those who follow."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from papa.commands import MakeSocket, RemoveSockets, Set, WatchEvents
+from papa.errors import BadRequest, NotFound, TooOld
+from papa.interfaces import IWatch
+from papa.kernel.history import History
+from papa.records import Event, Happened
+from tests.kernel.building import Bell, Diary, House
+
+
+def a_history(count: int, kept: int = 10) -> History:
+    """A history in which so much has happened, one event a second."""
+    history = History(Diary(), wall=iter(range(1, 1000)).__next__, kept=kept)
+    for number in range(1, count + 1):
+        history.happened(Event(kind="value-set", name=f"v{number}"))
+    return history
+
+
+class FollowingTests(SynchronousTestCase):
+    """Reading the history."""
+
+    def numbers(self, history: History, request: WatchEvents) -> list[int]:
+        return [event.number for event in history.follow(request, Bell()).take(1 << 20)]
+
+    def test_all_that_is_kept(self) -> None:
+        """From 0 on, everything that is kept is given, in order and without a gap."""
+        self.assertEqual(self.numbers(a_history(25), WatchEvents(since=0)), list(range(16, 26)))
+
+    def test_behind_a_number(self) -> None:
+        """From a number on, what came behind it is given, and nothing twice."""
+        self.assertEqual(self.numbers(a_history(25), WatchEvents(since=22)), [23, 24, 25])
+
+    def test_from_now_on(self) -> None:
+        """Without a number, only what happens later is given."""
+        history = a_history(3)
+        follower = history.follow(WatchEvents(), Bell())
+        self.assertFalse(follower.pending)
+        history.happened(Event(kind="process-exited", name="job", detail=3))
+        self.assertEqual(
+            follower.take(1000), [Happened(number=4, timestamp=4, kind="process-exited", name="job", detail=3)]
+        )
+        self.assertFalse(follower.pending)
+
+    def test_too_old(self) -> None:
+        """What is no longer kept is refused, with the oldest that is; the event before that is still enough."""
+        history = a_history(25)
+        self.assertIn("the oldest is 16", str(self.assertRaises(TooOld, history.follow, WatchEvents(since=14), Bell())))
+        self.assertEqual(self.numbers(history, WatchEvents(since=15))[0], 16)
+
+    def test_not_yet(self) -> None:
+        """An event that has not happened is refused: the number is another kernel's."""
+        self.assertRaises(BadRequest, a_history(3).follow, WatchEvents(since=4), Bell())
+
+    def test_bounded_takes(self) -> None:
+        """What is taken at once is bounded, and the next take goes on behind it."""
+        follower = a_history(10).follow(WatchEvents(since=0), Bell())
+        self.assertEqual(
+            [[event.number for event in follower.take(300)] for _ in range(4)], [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10]]
+        )
+
+    def test_woken_once(self) -> None:
+        """A follower is told when there is something again, not of each event."""
+        history, bell = a_history(0), Bell()
+        follower = history.follow(WatchEvents(), bell)
+        for _ in range(3):
+            history.happened(Event(kind="value-set", name="v"))
+        self.assertEqual(bell.rung, 1)
+        follower.take(1000)
+        history.happened(Event(kind="value-set", name="v"))
+        self.assertEqual(bell.rung, 2)
+
+    def test_left_behind(self) -> None:
+        """A follower that needs what is no longer kept is ended, and never given a gap."""
+        history = a_history(1)
+        follower = history.follow(WatchEvents(since=0), Bell())
+        for _ in range(20):
+            history.happened(Event(kind="value-set", name="v"))
+        self.assertEqual((list(follower.take(1000)), follower.count, follower.pending), ([], 0, False))
+
+    def test_stopped(self) -> None:
+        """A follower that has stopped is told nothing any more, and may stop again."""
+        history, bell = a_history(1), Bell()
+        follower = history.follow(WatchEvents(), bell)
+        follower.stop()
+        follower.stop()
+        history.happened(Event(kind="value-set", name="v"))
+        self.assertEqual((bell.rung, follower.pending), (0, False))
+        verifyObject(IWatch, follower)
+
+
+class KernelTests(SynchronousTestCase):
+    """The history of a kernel."""
+
+    def test_what_happens_is_numbered(self) -> None:
+        """Whatever the kernel does is an event, and a request that is refused is none."""
+        house = House()
+        house.kernel.perform(MakeSocket(name="web"))
+        house.kernel.perform(Set(name="v", value="1"))
+        self.assertRaises(NotFound, house.kernel.perform, RemoveSockets(names=("nope",)))
+        house.kernel.perform(RemoveSockets(names=("web",)))
+        follower = house.kernel.watch(WatchEvents(since=0), Bell())
+        self.assertEqual(
+            [(event.number, event.kind, event.name) for event in follower.take(1000)],
+            [(1, "socket-made", "web"), (2, "value-set", "v"), (3, "socket-removed", "web")],
+        )

@@ -20,6 +20,7 @@ from twisted.internet import process
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -125,6 +126,7 @@ class Child(process.Process):
     """
 
     processReaderFactory = _OutputReader
+    _log = Logger()
 
     def __init__(
         self,
@@ -181,6 +183,9 @@ class Child(process.Process):
         try:
             pid, status = os.waitpid(self.child_pid, os.WNOHANG)
         except ChildProcessError:
+            # Nobody else may do that in papa; but a pidfd that stays readable would never let it rest.
+            self._reactor.removeReader(self._exit_reader)
+            self._log.error("child {pid} was reaped by somebody else: how it ended is not known", pid=self.child_pid)
             return
         if pid:
             self._reactor.removeReader(self._exit_reader)
@@ -203,13 +208,26 @@ class Child(process.Process):
         self.writeToChild(0, data)
 
     def close_stdin(self) -> None:
-        """End its standard input."""
+        """End its standard input, after what was written."""
         self._check_stdin()
+        # With a producer that was told to pause, the writer would wait for more instead of closing.
+        self.unregisterProducer()
         self.closeChildFD(0)
 
     def _check_stdin(self) -> None:
         if 0 not in self.pipes or self.pipes[0].disconnecting:
             raise BadRequest("The standard input of the process is closed")
+
+    def lend(self) -> int:
+        """A pidfd of it."""
+        try:
+            if self._exit_reader is not None:
+                return os.dup(self._exit_reader.fileno())
+            if self.lostProcess:
+                raise SpawnFailed("The process has exited: there is nothing left to signal")
+            return os.pidfd_open(self.child_pid)
+        except (AttributeError, OSError) as error:
+            raise SpawnFailed(f"Cannot get a pidfd: {error}") from error
 
     def pause_output(self) -> None:
         """Stop reading."""
@@ -242,6 +260,8 @@ class SystemChildren:
             return Child(self._reactor, spec, observer, self._popen)
         except Error:
             raise
+        except UnicodeEncodeError as error:
+            raise BadRequest(f"{error.object!r} cannot be handed to a program: no bytes stand for it") from error
         except OSError as error:
             raise explain(error, spec) from error
 
@@ -250,7 +270,7 @@ class SystemChildren:
         env.update(spec.env)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
-            with self._limit.as_started(), Preparation(spec, env) as preparation:
+            with Preparation(spec, env) as preparation, self._limit.as_started():
                 started = subprocess.Popen(
                     spec.args,
                     executable=_found(spec.args[0], env),
@@ -292,7 +312,7 @@ def explain(error: OSError, spec: ChildSpec) -> Error:
     folder = spec.working_dir
     if folder is not None and error.filename == folder:
         return SpawnFailed(f"Bad working_dir {folder!r}: {error.strerror}")
-    if error.errno == errno.ENOENT and os.path.lexists(os.path.join(folder or "", program)):
+    if error.errno == errno.ENOENT and os.path.lexists(os.path.join(folder or "", error.filename or program)):
         return SpawnFailed(f"Cannot start {program!r}: the interpreter that its first line names does not exist")
     if error.errno == errno.ENOEXEC:
         return SpawnFailed(f"Cannot start {program!r}: it is no program for this machine, nor begins with #!")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from typing import Final
 
 from papa.errors import BadRequest, NotAllowed
 from papa.interfaces import Identity
 
 __all__ = ["become", "look_up"]
+
+#: The number after it says "leave it as it is" to the system.
+_GREATEST: Final = (1 << 32) - 2
 
 
 def look_up(uid: int | str | None, gid: int | str | None, groups: tuple[int | str, ...] | None) -> Identity:
@@ -45,8 +49,8 @@ def _user(uid: int | str | None) -> pwd.struct_passwd | None:
         return None
     try:
         return pwd.getpwuid(uid) if isinstance(uid, int) else pwd.getpwnam(uid)
-    except (KeyError, OverflowError):
-        if isinstance(uid, int) and uid < 1 << 32:
+    except (KeyError, OverflowError, ValueError):
+        if isinstance(uid, int) and 0 <= uid <= _GREATEST:
             return None
         raise BadRequest(f"There is no user {uid!r}") from None
 
@@ -63,12 +67,12 @@ def _primary_group(uid: int | str | None, gid: int | str | None, user: pwd.struc
 
 def _group(gid: int | str) -> int:
     if isinstance(gid, int):
-        if gid < 1 << 32:
+        if 0 <= gid <= _GREATEST:
             return gid
         raise BadRequest(f"There is no group {gid}")
     try:
         return grp.getgrnam(gid).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         raise BadRequest(f"There is no group {gid!r}") from None
 
 

@@ -12,10 +12,10 @@ import os
 import resource
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
-__all__ = ["DescriptorLimit", "inheritable_environment", "reset_signals"]
+__all__ = ["DescriptorLimit", "inheritable_environment", "reset_signals", "shut_descriptors"]
 
 #: More descriptors than this papa does not ask for, whatever the system would allow.
 _MOST: Final = 1 << 20
@@ -88,6 +88,20 @@ class DescriptorLimit:
             os.close(self._spare.pop())
 
 
+def shut_descriptors() -> None:
+    """
+    Keep the descriptors that papa was started with from children.
+
+    Those of its own are kept from them anyway. The start of a child closes what it is not promised, but where the
+    child's limit is low it does not find all of it.
+    """
+    with suppress(FileNotFoundError):
+        for name in os.listdir("/dev/fd"):
+            with suppress(OSError):
+                if int(name) > 2:
+                    os.set_inheritable(int(name), False)
+
+
 def reset_signals() -> set[signal.Signals]:
     """
     Make papa deaf to the signals that must not end it, without children becoming deaf too.
@@ -105,7 +119,7 @@ def reset_signals() -> set[signal.Signals]:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in (ignored - set_back - {signal.SIGCHLD}) | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}:
         signal.signal(number, lambda *_: None)
-    return {signal.Signals(number) for number in ignored}
+    return ignored
 
 
 def inheritable_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,8 @@ class.
 from __future__ import annotations
 
 import itertools
+import os
+from collections.abc import Callable
 
 from zope.interface import implementer
 
@@ -37,11 +39,19 @@ class MemorySocket:
         self.duplicates.append(twin)
         return twin
 
+    def lend(self) -> int:
+        """A descriptor of nothing."""
+        return os.open(os.devnull, os.O_RDONLY)
+
     def close(self, unlink: bool = True) -> None:
         """Free the address."""
         self.closed = True
-        if self._driver.bound.get(self._driver.address(self.spec, self.port)) is self:
-            del self._driver.bound[self._driver.address(self.spec, self.port)]
+        address = self._driver.address(self.spec, self.port)
+        sharing = self._driver.bound.get(address, [])
+        if self in sharing:
+            sharing.remove(self)
+            if not sharing:
+                del self._driver.bound[address]
 
 
 @implementer(ISocketDriver)
@@ -50,22 +60,29 @@ class MemorySockets:
 
     def __init__(self) -> None:
         self.filenos = itertools.count(64)
-        self.bound: dict[tuple[object, ...], MemorySocket] = {}
+        self.bound: dict[tuple[object, ...], list[MemorySocket]] = {}
         self._ports = itertools.count(40001)
 
     def hold(self, spec: MakeSocket) -> MemorySocket:
         """Take the address."""
         port = None if spec.family == "unix" else spec.port or next(self._ports)
         address = self.address(spec, port)
-        if address in self.bound:
+        sharing = self.bound.get(address, [])
+        if sharing and not (spec.reuseport and all(each.spec.reuseport for each in sharing)):
             raise SocketFailed(f"Cannot bind {spec.name}: Address already in use")
-        held = self.bound[address] = MemorySocket(self, spec, port, None if spec.reuseport else next(self.filenos))
+        held = MemorySocket(self, spec, port, None if spec.reuseport else next(self.filenos))
+        self.bound[address] = [*sharing, held]
         return held
+
+    def take(self, name: str, descriptor: int) -> tuple[MakeSocket, MemorySocket]:
+        """Hold what came under a port of its own."""
+        spec = MakeSocket(name=name, port=next(self._ports))
+        return spec, self.hold(spec)
 
     @staticmethod
     def address(spec: MakeSocket, port: int | None) -> tuple[object, ...]:
-        """What no two sockets can share."""
-        return (spec.family, spec.type, spec.path or spec.host, port)
+        """What no two sockets can share, but with C{reuseport}."""
+        return (spec.path,) if spec.family == "unix" else (spec.family, spec.type, spec.host, port)
 
 
 @implementer(IChild)
@@ -79,6 +96,7 @@ class MemoryChild:
         self._channels = {channel for channel, kind in ((STDOUT, spec.stdout), (STDERR, spec.stderr)) if kind == "pipe"}
         self._captures = bool(self._channels)
         self._exited = False
+        self._unread: list[Callable[[], None]] = []
         self.paused = False
         self.stdin: list[bytes] = []
         self.stdin_open = spec.stdin == "pipe"
@@ -97,6 +115,12 @@ class MemoryChild:
         if not self.stdin_open:
             raise BadRequest("The standard input of the process is closed")
 
+    def lend(self) -> int:
+        """A descriptor of nothing."""
+        if self._exited:
+            raise SpawnFailed("The process has exited: there is nothing left to signal")
+        return os.open(os.devnull, os.O_RDONLY)
+
     def pause_output(self) -> None:
         """Be read no more."""
         self.paused = True
@@ -104,18 +128,29 @@ class MemoryChild:
     def resume_output(self) -> None:
         """Be read again."""
         self.paused = False
+        while self._unread and not self.paused:
+            self._unread.pop(0)()
 
     def print(self, data: bytes, channel: int = STDOUT) -> None:
         """Print something."""
+        if channel == STDERR and self.spec.stderr == "stdout":
+            channel = STDOUT
         if channel in self._channels:
-            self._observer.output_arrived(channel, data)
+            self._read(lambda: self._observer.output_arrived(channel, data))
 
     def close_output(self, *channels: int) -> None:
         """Close some channels, or all."""
         if self._channels:
             self._channels -= set(channels or (STDOUT, STDERR))
             if not self._channels:
-                self._observer.output_ended()
+                self._read(self._observer.output_ended)
+
+    def _read(self, tell: Callable[[], None]) -> None:
+        """What is not read while reading is paused waits."""
+        if self.paused:
+            self._unread.append(tell)
+        else:
+            tell()
 
     def exit(self, code: int = 0, *, output_stays_open: bool = False) -> None:
         """Exit; a grandchild may hold the output open."""
@@ -146,8 +181,13 @@ class MemoryChildren:
         """Numbers are users; there are no names."""
         if isinstance(spec.uid, str) or isinstance(spec.gid, str):
             raise BadRequest(f"There is no user {spec.uid!r} or group {spec.gid!r}")
-        asked = spec.uid is not None or spec.gid is not None
-        return Identity(uid=spec.uid or 1000, gid=spec.gid or spec.uid or 1000, changed=asked)
+        groups = tuple(group for group in spec.groups or () if isinstance(group, int))
+        if len(groups) != len(spec.groups or ()):
+            raise BadRequest(f"There are not all of the groups {spec.groups!r}")
+        uid = 1000 if spec.uid is None else spec.uid
+        gid = spec.gid if spec.gid is not None else uid
+        asked = not (spec.uid is None and spec.gid is None and spec.groups is None)
+        return Identity(uid=uid, gid=gid, groups=groups, changed=asked)
 
     def spawn(self, spec: ChildSpec, observer: IChildObserver) -> MemoryChild:
         """Start a program."""

@@ -33,6 +33,9 @@ class SocketPath:
         self._lock = _lock(path + ".lock")
         try:
             self._clear()
+        except OSError as error:
+            self._unlock()
+            raise SocketFailed(f"Cannot take {path} over: {error.strerror}") from error
         except BaseException:
             self._unlock()
             raise
@@ -42,8 +45,6 @@ class SocketPath:
             found = os.lstat(self.path)
         except FileNotFoundError:
             return
-        except OSError as error:
-            raise SocketFailed(f"Cannot look at {self.path}: {error.strerror}") from error
         if not stat.S_ISSOCK(found.st_mode):
             raise SocketFailed(f"{self.path} exists and is not a socket: papa deletes no files; move it away first")
         if found.st_uid != os.geteuid():
@@ -91,7 +92,8 @@ class SocketPath:
 
     def _unlock(self) -> None:
         with contextlib.suppress(OSError):  # As above.
-            os.unlink(self.path + ".lock")
+            if _is_at(self.path + ".lock", os.fstat(self._lock)):
+                os.unlink(self.path + ".lock")
         os.close(self._lock)
 
 
@@ -108,7 +110,7 @@ def _lock(path: str) -> int:
                 raise SocketFailed(f"{path} is not a lock file of ours")
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever had the lock may have deleted the file between our open and our lock.
-            if os.path.lexists(path) and os.path.samestat(os.lstat(path), found):
+            if _is_at(path, found):
                 return handle
         except BlockingIOError:
             os.close(handle)
@@ -117,6 +119,14 @@ def _lock(path: str) -> int:
             os.close(handle)
             raise
         os.close(handle)
+
+
+def _is_at(path: str, found: os.stat_result) -> bool:
+    """Whether that very file is there."""
+    try:
+        return os.path.samestat(os.lstat(path), found)
+    except FileNotFoundError:
+        return False
 
 
 def _dead(path: str) -> bool:

@@ -7,6 +7,7 @@ forked child; that is sound because papa has a single thread.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import resource
@@ -24,6 +25,9 @@ __all__ = ["Preparation"]
 _LISTEN_FDS_START: Final = 3
 
 
+_clearenv = getattr(ctypes.CDLL(None), "clearenv", None)
+
+
 class Preparation:
     """
     The extra steps for one child; entered around its start.
@@ -35,8 +39,9 @@ class Preparation:
 
     def __init__(self, spec: ChildSpec, env: Mapping[str, str]) -> None:
         self._spec = spec
-        self._full_env = env
+        self._full_env = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
         self._fillers: list[int] = []
+        self._copies: list[int] = []
         self._report: tuple[int, int] | None = None
         self._message = b""
         self.descriptors: tuple[int, ...] = spec.descriptors
@@ -45,16 +50,22 @@ class Preparation:
         self._first_free = _LISTEN_FDS_START + len(spec.listen)
 
     def __enter__(self) -> Preparation:
+        try:
+            self._reserve()
+        except BaseException:
+            self._give_back(failed=False)
+            raise
+        return self
+
+    def _reserve(self) -> None:
         if self._spec.rlimits or self._spec.identity.changed or self._spec.listen:
             self._report = os.pipe()
             self.function = self._prepare
         if self._spec.listen:
             self.env = None
             self._occupy()
-            targets = range(_LISTEN_FDS_START, self._first_free)
-            handed_over = {descriptor for _, descriptor in self._spec.listen}
-            self.descriptors = (*targets, *(fd for fd in self._spec.descriptors if fd not in handed_over))
-        return self
+            self._copy()
+            self.descriptors = (*range(_LISTEN_FDS_START, self._first_free), *self._spec.descriptors)
 
     def _occupy(self) -> None:
         """
@@ -69,6 +80,11 @@ class Preparation:
                 os.close(descriptor)
                 return
             self._fillers.append(descriptor)
+
+    def _copy(self) -> None:
+        """Copy the sockets, for one may lie where another's target is; here, since the child's limit may be short."""
+        for _, descriptor in self._spec.listen:
+            self._copies.append(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self._first_free))
 
     def _prepare(self) -> None:
         """Runs in the child. What goes wrong is written to papa, for Popen reports only that something did."""
@@ -89,27 +105,28 @@ class Preparation:
             raise
 
     def _hand_over(self) -> None:
-        # Copies first: a source may lie where another's target is.
-        copies = [
-            fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self._first_free) for _, descriptor in self._spec.listen
-        ]
-        for target, copy in enumerate(copies, _LISTEN_FDS_START):
+        for target, copy in enumerate(self._copies, _LISTEN_FDS_START):
             os.dup2(copy, target)
         os.environ.clear()
-        os.environ.update(self._full_env)
+        if _clearenv is not None:
+            _clearenv()  # What libraries have set behind Python's back, as readline does.
+        os.environb.update(self._full_env)
         os.environ["LISTEN_PID"] = str(os.getpid())
-        os.environ["LISTEN_FDS"] = str(len(copies))
+        os.environ["LISTEN_FDS"] = str(len(self._copies))
         os.environ["LISTEN_FDNAMES"] = ":".join(name for name, _ in self._spec.listen)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for descriptor in self._fillers:
+        self._give_back(failed=error is not None)
+
+    def _give_back(self, *, failed: bool) -> None:
+        for descriptor in (*self._fillers, *self._copies):
             os.close(descriptor)
         if self._report is not None:
             reading, writing = self._report
             os.close(writing)
-            if error is not None:
+            if failed:
                 self._message = os.read(reading, 4096)
             os.close(reading)
 

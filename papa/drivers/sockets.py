@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 from typing import Final
 
@@ -10,7 +11,7 @@ from zope.interface import implementer
 
 from papa.commands import MakeSocket
 from papa.drivers.paths import SocketPath
-from papa.errors import SocketFailed
+from papa.errors import Error, SocketFailed
 from papa.interfaces import IHeldSocket, ISocketDriver
 
 __all__ = ["HeldSocket", "SystemSockets", "listen_tcp", "listen_unix"]
@@ -33,11 +34,13 @@ class HeldSocket:
         self._spec = spec
         self._sock = sock
         self._path = path
+        # As it was bound: the reservation of a dgram address may be narrowed by what keeps it silent.
+        self._address = sock.getsockname()
 
     @property
     def port(self) -> int | None:
         """The port it is bound to."""
-        return None if self._path is not None else int(self._sock.getsockname()[1])
+        return None if self._spec.family == "unix" else int(self._address[1])
 
     @property
     def fileno(self) -> int | None:
@@ -46,13 +49,23 @@ class HeldSocket:
 
     def duplicate(self) -> HeldSocket:
         """Bind another socket to the same address."""
-        sock = _bound(self._spec, self._sock.getsockname())
+        sock = _bound(self._spec, self._address)
         try:
             _listen(self._spec, sock)
         except OSError as error:
             sock.close()
             raise _failed(self._spec, error) from error
         return _Duplicate(self._spec, sock)
+
+    def lend(self) -> int:
+        """A descriptor of it for somebody else."""
+        try:
+            if not self._spec.reuseport:
+                return os.dup(self._sock.fileno())
+            twin = self.duplicate()
+            return twin._sock.detach()
+        except OSError as error:
+            raise SocketFailed(f"Cannot lend {self._spec.name}: {error.strerror}") from error
 
     def close(self, unlink: bool = True) -> None:
         """Close it, and delete its file."""
@@ -78,6 +91,37 @@ class SystemSockets:
         """Bind, and listen where the type has it."""
         return _hold_unix(spec) if spec.family == "unix" else _hold_inet(spec)
 
+    def take(self, name: str, descriptor: int) -> tuple[MakeSocket, HeldSocket]:
+        """Hold a socket that was bound elsewhere; the file of a Unix socket stays its maker's."""
+        try:
+            sock = _lifted(socket.socket(fileno=os.dup(descriptor)))
+        except OSError as error:
+            raise SocketFailed(f"Cannot hold {name}: what came is no socket: {error.strerror}") from error
+        try:
+            spec = _described(name, sock)
+            return spec, HeldSocket(spec, sock)
+        except (OSError, Error) as error:
+            sock.close()
+            raise SocketFailed(f"Cannot hold {name}: {error}") from error
+
+
+def _described(name: str, sock: socket.socket) -> MakeSocket:
+    """What would have made this socket."""
+    families = {number: family for family, number in _FAMILIES.items()}
+    types = {number: kind for kind, number in _TYPES.items()}
+    if sock.family not in families or sock.type not in types:
+        raise SocketFailed(f"papa holds no sockets of family {sock.family} and type {sock.type}")
+    address = sock.getsockname()
+    if not address:
+        raise SocketFailed("it is not bound")
+    if sock.family == socket.AF_UNIX:
+        # An abstract name begins with a NUL, which no path has: it is written as systemd and ss write it.
+        path = os.fsdecode(address)
+        return MakeSocket(name=name, type=types[sock.type], path=f"/@{path[1:]}" if path[:1] == "\0" else path)
+    if not address[1]:
+        raise SocketFailed("it is not bound")
+    return MakeSocket(name=name, family=families[sock.family], type=types[sock.type], host=address[0], port=address[1])
+
 
 def _hold_unix(spec: MakeSocket) -> HeldSocket:
     assert spec.path is not None
@@ -102,6 +146,7 @@ def _hold_inet(spec: MakeSocket) -> HeldSocket:
         reason = getattr(error, "strerror", None) or error
         raise SocketFailed(f"Host {spec.host!r} has no {spec.family} address here: {reason}") from error
     sock = _bound(spec, found[0][4])
+    held = HeldSocket(spec, sock)
     try:
         if not spec.reuseport:
             _listen(spec, sock)
@@ -111,19 +156,20 @@ def _hold_inet(spec: MakeSocket) -> HeldSocket:
     except OSError as error:
         sock.close()
         raise _failed(spec, error) from error
-    return HeldSocket(spec, sock)
+    return held
 
 
 def _bound(spec: MakeSocket, address: object) -> socket.socket:
     sock = None
     try:
         sock = _lifted(socket.socket(_FAMILIES[spec.family], _TYPES[spec.type]))
-        if spec.type == "stream":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if spec.reuseport:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        elif spec.type == "stream":
+            # Not with reuseport: as long as no process listens, any program could take the port from the reservation.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if spec.interface is not None:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, spec.interface.encode() + b"\0")
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, os.fsencode(spec.interface) + b"\0")
         sock.bind(address)  # type: ignore[arg-type]
     except OSError as error:
         if sock is not None:
@@ -178,12 +224,14 @@ def listen_unix(path: str, backlog: int) -> tuple[socket.socket, SocketPath]:
     @raise SocketFailed: if the path is taken or cannot be used.
     """
     claimed = SocketPath(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = None
     try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         claimed.bind(sock, 0o600)
         sock.listen(backlog)
     except OSError as error:
-        sock.close()
+        if sock is not None:
+            sock.close()
         claimed.release(unlink=True)
         raise SocketFailed(f"Cannot listen on {path}: {error.strerror or error}") from error
     sock.setblocking(False)

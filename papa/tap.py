@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import time
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.main import CONNECTION_DONE
 from twisted.logger import Logger
 from twisted.python import usage
+from twisted.python.failure import Failure
 
 from papa import endpoints, places
 from papa.drivers.children import SystemChildren
-from papa.drivers.inheritance import DescriptorLimit, reset_signals
+from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.sockets import SystemSockets
 from papa.errors import Error
 from papa.kernel.core import Kernel
@@ -25,7 +29,9 @@ from papa.server.attendance import Attendance
 from papa.server.console import ConsoleFactory
 from papa.server.eventlog import EventLog
 from papa.server.listening import Listening
+from papa.server.program import ProgramFactory
 from papa.server.service import KernelService
+from papa.wire.messages import PROTOCOL_VERSION, Greeting
 
 __all__ = ["Options", "makeService"]
 
@@ -36,8 +42,9 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "papa holds sockets, values and processes for programs that come and go. Without options it serves its "
-        f"console at 127.0.0.1:{places.DEFAULT_PORT}, if that is free, and at {places.CONSOLE} in its runtime folder "
-        "($PAPA_RUNTIME_DIR, /run/papa, $XDG_RUNTIME_DIR/papa or /tmp/papa-UID)."
+        f"console at 127.0.0.1:{places.DEFAULT_PORT}, if that is free, and at {places.CONSOLE} in its runtime folder; "
+        f"programs it serves at {places.CONTROL} there. The folder is $PAPA_RUNTIME_DIR, /run/papa for root, "
+        "$XDG_RUNTIME_DIR/papa, or /tmp/papa-UID."
     )
     optParameters: ClassVar = [
         ["port", "p", None, "Serve the console at this port of 127.0.0.1.", int],
@@ -50,10 +57,15 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self["console"] = []
+        self["control"] = []
 
     def opt_console(self, description: str) -> None:
         """Serve the console at this endpoint, tcp:PORT[:interface=ADDRESS] or unix:PATH; may be repeated."""
         self["console"].append(description)
+
+    def opt_control(self, description: str) -> None:
+        """Serve programs (AMP) at this endpoint, written likewise; may be repeated."""
+        self["control"].append(description)
 
     def postOptions(self) -> None:
         """
@@ -67,7 +79,8 @@ class Options(usage.Options):
         if self["unix-socket"] is not None:
             descriptions.append(f"unix:{os.path.abspath(self['unix-socket'])}")
         try:
-            self["endpoints"] = [endpoints.parse(description) for description in descriptions]
+            self["consoles"] = [endpoints.parse(description) for description in descriptions]
+            self["controls"] = [endpoints.parse(description) for description in self["control"]]
         except Error as error:
             raise usage.UsageError(str(error)) from error
 
@@ -84,6 +97,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     limit = DescriptorLimit()
     most = limit.raise_to_most()
     ignored = reset_signals()
+    shut_descriptors()
     kernel = Kernel(
         sockets=SystemSockets(),
         children=SystemChildren(reactor, limit),
@@ -98,21 +112,46 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         most=max(most // 2, most - 512),
         ends_with_last=bool(options["until-last-client"]),
     )
-    factory = ConsoleFactory(kernel, attendance, Access(os.geteuid()))
+    access = Access(os.geteuid())
+    greeting = Greeting(version=PROTOCOL_VERSION, kernel=uuid.uuid4().hex, pid=os.getpid())
+    programs = ProgramFactory(kernel, attendance, access, greeting)
+    consoles = ConsoleFactory(kernel, attendance, access, programs.successor, reactor)
     folder = places.runtime_folder()
-    asked = options["endpoints"]
-    wanted: list[tuple[endpoints.Endpoint, bool]] = [(endpoint, False) for endpoint in asked]
-    if not asked:
-        wanted.append((endpoints.TcpEndpoint(port=places.DEFAULT_PORT), True))
-    own = endpoints.UnixEndpoint(path=places.console_path(folder))
-    if own not in asked:
-        wanted.append((own, bool(asked)))
-    listeners = [Listening(reactor, endpoint, factory, optional=optional) for endpoint, optional in wanted]
+    listeners = [
+        Listening(reactor, endpoint, consoles, optional=optional)
+        for endpoint, optional in _wanted(
+            options["consoles"], places.console_path(folder), endpoints.TcpEndpoint(port=places.DEFAULT_PORT)
+        )
+    ] + [
+        Listening(reactor, endpoint, programs, optional=optional)
+        for endpoint, optional in _wanted(options["controls"], places.control_path(folder), None, options["consoles"])
+    ]
     if options["lifeline-fd"] is not None:
         _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
     return KernelService(
         kernel, attendance, listeners, folder=folder, started=_Readiness(reactor, options["ready-fd"]).announce
     )
+
+
+def _wanted(
+    asked: list[endpoints.Endpoint],
+    own_path: str,
+    tried: endpoints.Endpoint | None,
+    also_asked: Sequence[endpoints.Endpoint] = (),
+) -> Iterator[tuple[endpoints.Endpoint, bool]]:
+    """
+    Where to listen, and whether papa goes on without it.
+
+    A kernel that was told where to serve must serve there, and serves in the runtime folder too if that is free; a
+    kernel that was not must serve in the runtime folder, and there is only one of that kind.
+    """
+    for endpoint in asked:
+        yield endpoint, False
+    if tried is not None and not asked:
+        yield tried, True
+    own = endpoints.UnixEndpoint(path=own_path)
+    if own not in asked:
+        yield own, bool(asked or also_asked)
 
 
 class _Ending:
@@ -176,7 +215,10 @@ class _Lifeline(FileDescriptor):
     def fileno(self) -> int:
         return self._descriptor
 
-    def doRead(self) -> None:
-        if not os.read(self._descriptor, 1):
-            self.stopReading()
-            self._end("the process it was started for has gone")
+    def doRead(self) -> Exception | None:
+        return None if os.read(self._descriptor, 1) else CONNECTION_DONE
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        # Called for a hang-up too, which epoll tells instead of an end of file.
+        super().readConnectionLost(reason)
+        self._end("the process it was started for has gone")

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+from twisted.logger import Logger
 
 from papa.interfaces import IKernel
 
-__all__ = ["Attendance", "Guest"]
+__all__ = ["Attendance", "Doorkeeper", "Guest"]
+
+
+#: So many refusals are logged one by one, and from then on every so many.
+_LOGGED: Final = 100
+
+
+class Doorkeeper(Protocol):
+    """Decides who gets in."""
+
+    def refusal(self, transport: Any) -> str | None:
+        """Why not; L{None} lets in."""
 
 
 class Guest(Protocol):
@@ -24,6 +37,8 @@ class Attendance:
     @ivar guests: the connections that were let in.
     """
 
+    _log = Logger()
+
     def __init__(self, kernel: IKernel, end: Callable[[str], None], *, most: int, ends_with_last: bool = False) -> None:
         """
         @param end: ends papa, for the given reason.
@@ -35,12 +50,27 @@ class Attendance:
         self._most = most
         self._ends_with_last = ends_with_last
         self._leaving = False
+        self._refused = 0
         self.guests: set[Guest] = set()
 
     @property
     def full(self) -> bool:
         """Whether no more may come."""
         return len(self.guests) >= self._most
+
+    def refusal(self, doorkeeper: Doorkeeper, transport: Any, peer: str) -> str | None:
+        """Why a new connection is not let in; L{None} if it is. The log tells who was refused."""
+        refusal = doorkeeper.refusal(transport)
+        if refusal is None and self.full:
+            refusal = "papa has as many connections as it can serve"
+        if refusal is not None:
+            self._refused += 1
+            # Any user of the machine may knock as often as they like: that must not fill the disk.
+            if self._refused <= _LOGGED:
+                self._log.warn("refused {peer}: {reason}", peer=peer, reason=refusal)
+            elif self._refused % _LOGGED == 0:
+                self._log.warn("refused {count} connections so far, now {peer}", count=self._refused, peer=peer)
+        return refusal
 
     def arrived(self, guest: Guest) -> None:
         """Somebody was let in; so papa does not end for now."""

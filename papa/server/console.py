@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+import os
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IFileDescriptorReceiver,
+    IHalfCloseableProtocol,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from papa.errors import BadRequest
 from papa.interfaces import IKernel
-from papa.server.attendance import Attendance
+from papa.server.attendance import Attendance, Doorkeeper
+from papa.server.program import Program
 from papa.wire.session import Session
-from papa.wire.telnet import TelnetFilter
+from papa.wire.telnet import IAC, TelnetFilter
 from papa.wire.text import ERROR, PROMPT
 
-__all__ = ["MAX_LINE", "Console", "ConsoleFactory", "Doorkeeper"]
+__all__ = ["MAX_LINE", "Console", "ConsoleFactory"]
 
 #: The longest line, in bytes.
 MAX_LINE: Final = 1 << 20
+#: How long what must be read apart is held back, in seconds.
+_GAP: Final = 0.02
 
 
-class Doorkeeper(Protocol):
-    """Decides who gets in."""
-
-    def refusal(self, transport: Any) -> str | None:
-        """Why not; L{None} lets in."""
-
-
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IFileDescriptorReceiver)
 class Console(LineReceiver):
     """One connection: feeds lines to a session, and stops reading while the client does not take its answers."""
 
@@ -40,7 +45,22 @@ class Console(LineReceiver):
     MAX_LENGTH = MAX_LINE
     _log = Logger()
 
-    def __init__(self, kernel: IKernel, attendance: Attendance, doorkeeper: Doorkeeper, peer: str) -> None:
+    def __init__(
+        self,
+        kernel: IKernel,
+        attendance: Attendance,
+        doorkeeper: Doorkeeper,
+        peer: str,
+        become_program: Callable[[], Program] | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        """
+        @param become_program: makes what takes the connection over when the client wants to speak AMP.
+        @param clock: holds back what must be read apart; without one nothing is.
+        """
+        self._clock = clock
+        self._gap: IDelayedCall | None = None
+        self._held: list[bytes] = []
         self._attendance = attendance
         self._doorkeeper = doorkeeper
         self._peer = peer
@@ -49,14 +69,13 @@ class Console(LineReceiver):
         self._admitted = False
         self._hung_up = False
         self._after_overlong = b""
+        self._become_program = become_program
+        self._program: Program | None = None
 
     def connectionMade(self) -> None:
         """Let in, or refuse before a single byte is read."""
-        refusal = self._doorkeeper.refusal(self.transport)
-        if refusal is None and self._attendance.full:
-            refusal = "papa has as many connections as it can serve"
+        refusal = self._attendance.refusal(self._doorkeeper, self.transport, self._peer)
         if refusal is not None:
-            self._log.warn("refused {peer}: {reason}", peer=self._peer, reason=refusal)
             self.send(f"{ERROR}Refused: {refusal}\n".encode() + PROMPT)
             self.hang_up()
             return
@@ -67,6 +86,18 @@ class Console(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
+        # Line by line where telnet's commands are to be taken out: behind the line that asks for AMP there are none.
+        end = data.find(b"\n") + 1 if IAC in data else 0
+        while end and self._program is None:
+            self._receive_text(data[:end])
+            data = data[end:]
+            end = data.find(b"\n") + 1
+        if self._program is not None:
+            self._program.dataReceived(data)
+        else:
+            self._receive_text(data)
+
+    def _receive_text(self, data: bytes) -> None:
         if not self._admitted or self._hung_up:
             return
         text, reply = self._telnet.receive(data)
@@ -75,15 +106,25 @@ class Console(LineReceiver):
         if self._telnet.interrupted:
             self._telnet.interrupted = False
             self._session.interrupt()
-        LineReceiver.dataReceived(self, text)
+        if self._after_overlong:
+            self._after_overlong += text
+        else:
+            LineReceiver.dataReceived(self, text)
         while self._after_overlong and not self.paused:
             rest, self._after_overlong = self._after_overlong, b""
             LineReceiver.dataReceived(self, rest)
 
     def lineReceived(self, line: bytes) -> None:
-        """A whole line."""
-        if not self._hung_up:
+        """A whole line. Should papa itself fail at it, that is logged and said, and nobody else notices."""
+        if self._hung_up:
+            return
+        # Who says something has read what was said before, or does not wait for it.
+        self._close_gap()
+        try:
             self._session.receive_line(line)
+        except Exception:  # noqa: BLE001 - the edge: nothing may pass it
+            self._log.failure("papa failed at a line of {peer}", peer=self._peer)
+            self._session.refuse("papa itself failed at this: see its log")
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line that is too long is refused and skipped; the conversation goes on behind it."""
@@ -91,25 +132,67 @@ class Console(LineReceiver):
         self.setRawMode()
         self.rawDataReceived(line)
 
+    def speak_amp(self) -> None:
+        """The client wants to speak the program wire from here on."""
+        if self._become_program is None:
+            raise BadRequest("This console does not speak AMP")
+        self._program = self._become_program()
+        self.transport.unregisterProducer()
+        self._program.makeConnection(self.transport)
+        self._attendance.departed(self)
+        self.setRawMode()
+
     def rawDataReceived(self, data: bytes) -> None:
-        """What is left of a line that was too long."""
+        """What is left of a line that was too long, or follows the wish to speak AMP."""
+        if self._program is not None:
+            self._program.dataReceived(data)
+            return
         _, newline, rest = data.partition(b"\n")
         if newline:
             self.setLineMode()
             self._after_overlong = rest
 
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """A descriptor has come: on a line it means nothing."""
+        if self._program is not None:
+            self._program.fileDescriptorReceived(descriptor)
+        else:
+            os.close(descriptor)
+
     def send(self, data: bytes) -> None:
         """Say something."""
-        self.transport.write(data)
+        if self._gap is None:
+            self.transport.write(data)
+        else:
+            self._held.append(data)
+
+    def set_apart(self) -> None:
+        """Give the client time to read what was said last, before the next is said."""
+        if self._clock is not None and self._gap is None:
+            self._gap = self._clock.callLater(_GAP, self._go_on)
+
+    def _go_on(self) -> None:
+        held, self._held, self._gap = self._held, [], None
+        self.transport.write(b"".join(held))
+
+    def _close_gap(self) -> None:
+        if self._gap is not None:
+            self._gap.cancel()
+            self._go_on()
 
     def hang_up(self, reason: str | None = None) -> None:
         """End the connection once everything was said."""
+        if self._program is not None:
+            self._program.hang_up(reason)
+            return
         if self._hung_up:
             return
         self._hung_up = True
         if reason is not None:
             self._log.warn("hung up on {peer}: {reason}", peer=self._peer, reason=reason)
-        self.transport.unregisterProducer()
+        self._close_gap()
+        if self._admitted:
+            self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def dismiss(self) -> None:
@@ -128,7 +211,11 @@ class Console(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection has gone."""
         self._hung_up = True
-        if self._admitted:
+        if self._gap is not None:
+            self._gap.cancel()
+        if self._program is not None:
+            self._program.connectionLost(reason)
+        elif self._admitted:
             self._session.lost()
             self._attendance.departed(self)
 
@@ -138,12 +225,21 @@ class ConsoleFactory(Factory):
 
     noisy = False
 
-    def __init__(self, kernel: IKernel, attendance: Attendance, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self,
+        kernel: IKernel,
+        attendance: Attendance,
+        doorkeeper: Doorkeeper,
+        become_program: Callable[[], Program] | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        self._clock = clock
         self._kernel = kernel
         self._attendance = attendance
         self._doorkeeper = doorkeeper
+        self._become_program = become_program
 
     def buildProtocol(self, addr: IAddress | None) -> Console:
         """A console for a new connection."""
         peer = f"{addr.host}:{addr.port}" if isinstance(addr, IPv4Address | IPv6Address) else "a Unix connection"
-        return Console(self._kernel, self._attendance, self._doorkeeper, peer)
+        return Console(self._kernel, self._attendance, self._doorkeeper, peer, self._become_program, self._clock)

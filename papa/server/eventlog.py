@@ -30,5 +30,7 @@ class EventLog:
     def happened(self, event: Event) -> None:
         """It has just happened."""
         sentence = _SENTENCES.get(event.kind)
+        if event.kind == "socket-made" and event.detail is None:
+            sentence = "socket {name} made, one for each process"
         if sentence is not None:
             self._log.info(sentence, name=event.name, detail=event.detail)

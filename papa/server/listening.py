@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from papa.drivers.paths import SocketPath
 from papa.drivers.peers import listener_uid
+from papa.drivers.ports import adopt_path
 from papa.drivers.sockets import listen_tcp, listen_unix
 from papa.endpoints import Endpoint, TcpEndpoint
 from papa.errors import SocketFailed
@@ -52,19 +53,14 @@ class Listening(Service):
         @raise Error: if the endpoint is not to be had and not optional.
         """
         try:
-            sock = self._bind()
+            with self._bind() as sock:
+                self._adopt(sock)
         except SocketFailed as error:
             if not self._optional:
                 raise
-            self._log.warn("going on without a console at {endpoint}: {reason}", endpoint=self._endpoint, reason=error)
+            self._log.warn("going on without {endpoint}: {reason}", endpoint=self._endpoint, reason=error)
             return
-        with sock:
-            self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, self._factory)
-            if isinstance(self._endpoint, TcpEndpoint):
-                self.where = TcpEndpoint(host=self._endpoint.host, port=sock.getsockname()[1])
-            else:
-                self.where = self._endpoint
-        self._log.info("console at {where}", where=self.where)
+        self._log.info("serving at {where}", where=self.where)
 
     def _bind(self) -> Any:
         endpoint = self._endpoint
@@ -75,6 +71,21 @@ class Listening(Service):
             return listen_tcp(endpoint.host, endpoint.port, _BACKLOG)
         except OSError as error:
             raise _taken(endpoint, error) from error
+
+    def _adopt(self, sock: Any) -> None:
+        """Have the reactor accept from a copy of the socket."""
+        try:
+            if isinstance(self._endpoint, TcpEndpoint):
+                self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, self._factory)
+                self.where = TcpEndpoint(host=self._endpoint.host, port=sock.getsockname()[1])
+            else:
+                self._port = adopt_path(self._reactor, sock.fileno(), self._factory)
+                self.where = self._endpoint
+        except OSError as error:
+            if self._path is not None:
+                self._path.release(unlink=True)
+                self._path = None
+            raise SocketFailed(f"Cannot listen on {self._endpoint}: {error.strerror}") from error
 
     async def _stop(self) -> None:
         if self._port is not None:

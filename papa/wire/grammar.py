@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from papa.commands import ALL, Command, ExitIfIdle
-from papa.errors import BadRequest, UnknownCommand, Unsayable
+from papa.errors import BadRequest, UnknownCommand
 from papa.names import nearest
 from papa.parameters import Parameter, Role, of
 from papa.wire import words
 
-__all__ = ["TREE", "find", "line_of", "parse"]
+__all__ = ["SAYABLE", "TREE", "find", "parse"]
 
 Tree = Mapping[str, "type[Command] | Mapping[str, type[Command]]"]
 
-_OPTION: Final = re.compile(r"([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
+# A variable may have any name: shells export functions as BASH_FUNC_NAME%%.
+_OPTION: Final = re.compile(r"([A-Za-z_][\w.-]*|env\.[^=]+)=(.*)", re.DOTALL)
 _END_OF_OPTIONS: Final = "--"
+
+
+SAYABLE: Final = tuple(command for command in ALL if command.on_console)
+"""The commands that a line can say."""
 
 
 def _tree() -> Tree:
     tree: dict[str, Any] = {}
-    for command in ALL:
+    for command in SAYABLE:
         first, *rest = command.words
         if rest:
             tree.setdefault(first, {})[rest[0]] = command
@@ -58,9 +63,9 @@ def _complete(word: str, known: Mapping[str, object], refusal: str) -> str:
     if word in known:
         return word
     for candidate in sorted(known):
-        if candidate.startswith(word):
+        if word and candidate.startswith(word):
             return candidate
-    raise UnknownCommand(refusal + ("" if known is not TREE else f"{nearest(word, known)}. Type help for a list"))
+    raise UnknownCommand(refusal + ("" if known is not TREE else f". Type help for a list{nearest(word, known)}"))
 
 
 def _choices(first: str, branch: Mapping[str, object]) -> str:
@@ -149,8 +154,8 @@ class _Filling:
             raise BadRequest(f"{key} is given twice")
         known += [f"{each.key}.NAME" for each in self._parameters.values() if each.role is Role.MAPPING]
         raise BadRequest(
-            f"{key} is no option of {' '.join(self._command.words)}{nearest(key, known)}. "
-            f"Its options are: {', '.join(sorted(set(known)))}"
+            f"{key} is no option of {' '.join(self._command.words)}. "
+            f"Its options are: {', '.join(sorted(set(known)))}{nearest(key, known)}"
         )
 
     def _unquoted(self, value: str, *, exact: bool = False) -> str:
@@ -163,54 +168,3 @@ class _Filling:
         if self._typed or len(value) < 2 or not (value.startswith('"') and value.endswith('"')):
             return value
         return value[1:-1] if not exact or value[-2] == "\\" else value
-
-
-def line_of(command: Command) -> str:
-    """
-    The line that says a command, for a program to send.
-
-    @raise Unsayable: if no line says exactly this.
-    """
-    parts = list(command.words)
-    rest: Sequence[str] = ()
-    for field in dataclasses.fields(command):
-        parameter, value = of(field), getattr(command, field.name)
-        if parameter.role is Role.NAME:
-            parts.insert(len(command.words), value)
-        elif parameter.role is Role.MAPPING:
-            parts += [f"{parameter.key}.{item}={_quoted(parameter.show(each))}" for item, each in value.items()]
-        elif parameter.role is Role.OPTION:
-            if value != field.default and value is not None:
-                parts.append(f"{parameter.key}={_quoted(parameter.show(value))}")
-        elif parameter.role is Role.TEXT:
-            rest = [parameter.show(value)] if value else []
-        else:
-            rest = value
-            if parameter.role is Role.ARGV and (_OPTION.fullmatch(rest[0]) or rest[0] == _END_OF_OPTIONS):
-                rest = (_END_OF_OPTIONS, *rest)
-    line = words.join([*parts, *rest])
-    if "\n" in line or "\r" in line or not _encodable(line) or not _says(line, command):
-        raise Unsayable(
-            f"The console cannot say this {' '.join(command.words)} exactly: it has no way to write newlines, "
-            "empty words, or a backslash at the end of a word; use the program wire"
-        )
-    return line
-
-
-def _quoted(value: str) -> str:
-    return f'"{value}"' if value.endswith("\\") else value
-
-
-def _encodable(line: str) -> bool:
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _says(line: str, command: Command) -> bool:
-    try:
-        return parse(line) == command
-    except BadRequest:
-        return False

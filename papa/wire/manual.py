@@ -6,9 +6,9 @@ import dataclasses
 import textwrap
 from collections.abc import Mapping
 
-from papa.commands import ALL, Command
+from papa.commands import Command
 from papa.parameters import Parameter, Role, of
-from papa.wire.grammar import find
+from papa.wire.grammar import SAYABLE, find
 
 __all__ = ["manual"]
 
@@ -31,7 +31,7 @@ def _overview() -> str:
     return "\n".join(
         [
             "Possible commands are:",
-            *_summaries(ALL),
+            *_summaries(SAYABLE),
             "",
             'Any word of a command may be shortened: "l p" is "list processes". Type',
             '"help" and a command for more about it.',

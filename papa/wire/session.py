@@ -7,7 +7,8 @@ states below are just these.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol, cast
 
 from automat import TypeMachineBuilder
 from zope.interface import implementer
@@ -15,7 +16,7 @@ from zope.interface import implementer
 from papa.commands import Command, ExitIfIdle, Help, MakeProcess, Quit, WatchProcesses
 from papa.errors import BadRequest, Error, UnknownCommand
 from papa.interfaces import IKernel, IWatch, IWatchObserver
-from papa.records import Process
+from papa.records import Item, Process
 from papa.visible import escaped
 from papa.wire import grammar, text
 from papa.wire.manual import manual
@@ -33,8 +34,18 @@ class Talker(Protocol):
     def send(self, data: bytes) -> None:
         """Say something."""
 
+    def set_apart(self) -> None:
+        """What is said next must not be read together with what was said last."""
+
     def hang_up(self, reason: str | None = None) -> None:
         """End the connection once everything was said; a reason is for the log."""
+
+    def speak_amp(self) -> None:
+        """
+        Hand the connection over to the program wire.
+
+        @raise BadRequest: if it is not to be had here.
+        """
 
 
 class Host(Protocol):
@@ -55,6 +66,9 @@ class _Inputs(Protocol):
 
     def watch_began(self) -> None:
         """A command has started a watch."""
+
+    def refused(self, reason: str) -> None:
+        """Something has come that is no line."""
 
     def output_ready(self) -> None:
         """The watch has something."""
@@ -89,11 +103,15 @@ class _Conversation:
     def perform(self, line: str, *, typed: bool) -> None:
         """Do what a line asks."""
         try:
+            if line.strip().lower() == text.AMP:
+                self.talker.speak_amp()
+                self.inputs.lost()
+                return
             command = grammar.parse(line, typed=typed)
-            self.unknown = -1
             if command is None:
                 self.talker.send(text.PROMPT)
             else:
+                self.unknown = -1
                 self._do(command)
         except UnknownCommand as error:
             self.reply(text.refusal(error))
@@ -137,18 +155,21 @@ class _Conversation:
         self.request = request
         self.watch = self.kernel.watch(request, _Alarm(self))
         self.talker.send(f"{headline or text.watching(self.watch.count)}\n".encode())
+        # The client of version 1 reads this line and all that has come with it, and then selects on the socket: a batch
+        # that it had swallowed would never be seen.
+        self.talker.set_apart()
         self.inputs.watch_began()
 
     def go_on(self) -> None:
         """After a watch began, or a batch was acknowledged: see what comes next."""
         if self.watch.pending:
             self.inputs.output_ready()
-        elif not self.watch.count or not self.request.follow:
+        elif self.watch.done or not self.request.follow:
             self.inputs.watch_ended()
 
     def send_batch(self) -> None:
         """Send what there is, up to the size of a batch."""
-        items = self.watch.take(BATCH_SIZE)
+        items = cast("Sequence[Item]", self.watch.take(BATCH_SIZE))  # Only processes are watched on a console.
         self.talker.send(text.items_as_frames(items, holes=self.request.holes))
 
 
@@ -178,6 +199,17 @@ def _machine() -> object:  # noqa: C901 - a table, not a branch
     @commanding.upon(_Inputs.q).loop()
     def _command_q(inputs: _Inputs, core: _Conversation) -> None:
         core.perform("q", typed=False)
+
+    @commanding.upon(_Inputs.refused).loop()
+    def _refuse(inputs: _Inputs, core: _Conversation, reason: str) -> None:
+        core.reply(text.refusal(BadRequest(reason)))
+
+    @waiting.upon(_Inputs.refused).to(commanding)
+    @offered.upon(_Inputs.refused).to(commanding)
+    def _refuse_and_stop(inputs: _Inputs, core: _Conversation, reason: str) -> None:
+        # The answer ends in a prompt: what the client says next is meant as a command, not as an acknowledgement.
+        core.watch.stop()
+        core.reply(text.refusal(BadRequest(reason)))
 
     @commanding.upon(_Inputs.interrupted).loop()
     def _prompt_again(inputs: _Inputs, core: _Conversation) -> None:
@@ -211,9 +243,9 @@ def _machine() -> object:  # noqa: C901 - a table, not a branch
     @offered.upon(_Inputs.q).to(commanding)
     def _acknowledge_and_stop(inputs: _Inputs, core: _Conversation) -> None:
         core.watch.acknowledge()
-        left = core.watch.count
+        done = core.watch.done
         core.watch.stop()
-        core.talker.send(text.STOPPED if left else text.NOTHING_LEFT)
+        core.talker.send(text.NOTHING_LEFT if done else text.STOPPED)
 
     @waiting.upon(_Inputs.lost).to(over)
     @offered.upon(_Inputs.lost).to(over)
@@ -228,6 +260,7 @@ def _machine() -> object:  # noqa: C901 - a table, not a branch
     for happening in (_Inputs.q, _Inputs.output_ready, _Inputs.interrupted, _Inputs.lost):
         over.upon(happening).loop().returns(None)
     over.upon(_Inputs.line).loop().returns(None)
+    over.upon(_Inputs.refused).loop().returns(None)
     return builder.build()
 
 
@@ -255,7 +288,7 @@ class Session:
             talker.hang_up(f"its first line was {escaped(line[:80].decode(errors='replace'))!r}")
             self._inputs.lost()
             return
-        self._first = False
+        self._first = self._first and not line.strip()
         typed = line.endswith(b"\r")
         try:
             words = line.rstrip(b"\r").decode()
@@ -270,8 +303,8 @@ class Session:
             self._inputs.line(words, typed)
 
     def refuse(self, reason: str) -> None:
-        """Answer something that was no line."""
-        self._conversation.reply(text.refusal(BadRequest(reason)))
+        """Answer something that was no line; a watch ends with it, and what it had not acknowledged is kept."""
+        self._inputs.refused(reason)
 
     def interrupt(self) -> None:
         """The interrupt key was pressed."""

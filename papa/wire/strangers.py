@@ -16,7 +16,10 @@ __all__ = ["MAX_UNKNOWN", "is_foreign"]
 #: How many unknown commands a connection may begin with.
 MAX_UNKNOWN: Final = 3
 
-_HTTP: Final = re.compile(rb"\S+\s+\S+\s+HTTP/|(GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH|PRI) \S")
+# What is requested has a slash or a colon in it, or is a *; a name, which has its place in a command, never has.
+_TARGET: Final = rb"(\*|\S*[/:]\S*)"
+_METHODS: Final = rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH|PRI)"
+_HTTP: Final = re.compile(rb"\S+\s+%b\s+HTTP/|[A-Z]+\s+\S+\s+HTTP/|%b %b" % (_TARGET, _METHODS, _TARGET))
 
 
 def is_foreign(line: bytes) -> bool:

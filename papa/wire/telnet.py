@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-__all__ = ["TelnetFilter"]
+__all__ = ["IAC", "TelnetFilter"]
 
 IAC: Final = 255
 DONT: Final = 254
@@ -59,7 +59,12 @@ class TelnetFilter:
             return data, b""
         text, reply = bytearray(), bytearray()
         for byte in data:
-            if self._state is not _State.TEXT:
+            if self._state is _State.COMMAND and byte == IAC:
+                # Written twice it is a byte of the text.
+                self._state = _State.TEXT
+                self._line_start = False
+                text.append(byte)
+            elif self._state is not _State.TEXT:
                 self._command_byte(byte, reply)
             elif byte == IAC and self._line_start:
                 self._state = _State.COMMAND

@@ -10,29 +10,23 @@ from __future__ import annotations
 
 from papa.errors import BadRequest
 
-__all__ = ["join", "split", "split_typed"]
+__all__ = ["split", "split_typed"]
 
 
 def split(line: str) -> list[str]:
     """The words of a program's line."""
     words: list[str] = []
-    joined: str | None = None
-    pieces = line.split(" ")
-    for index, piece in enumerate(pieces):
-        if joined is None and not piece:
-            continue
-        word = piece if joined is None else f"{joined} {piece}"
-        if piece.endswith("\\") and index + 1 < len(pieces):
-            joined = word[:-1]
-        else:
-            words.append(word)
-            joined = None
+    joined: list[str] = []
+    *pieces, last = line.split(" ")
+    for piece in pieces:
+        if piece.endswith("\\"):
+            joined.append(piece[:-1])
+        elif piece or joined:
+            words.append(" ".join([*joined, piece]))
+            joined.clear()
+    if last or joined:
+        words.append(" ".join([*joined, last]))
     return words
-
-
-def join(words: list[str]) -> str:
-    """A line that L{split} splits into these words, where there is one."""
-    return " ".join(word.replace(" ", "\\ ") for word in words)
 
 
 def split_typed(line: str) -> list[str]:

@@ -1,0 +1,330 @@
+"""The program wire's server: AMP, with the commands of papa and what belongs to a watch."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from dataclasses import replace
+from typing import Any, Final
+
+from twisted.internet.interfaces import IAddress, ITCPTransport, IUNIXTransport
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from papa.commands import (
+    Command,
+    ExitIfIdle,
+    Listing,
+    ListProcesses,
+    MakeProcess,
+    TakeSocket,
+    WatchEvents,
+    WatchProcesses,
+)
+from papa.errors import BadRequest, Error, LimitReached, NotAllowed
+from papa.interfaces import IKernel, IWatchObserver
+from papa.records import Lent
+from papa.server.attendance import Attendance, Doorkeeper
+from papa.wire import boxes, program, schema
+from papa.wire.boxes import Box
+from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
+
+__all__ = ["Program", "ProgramFactory"]
+
+#: How much output is taken from a watch at a time, in bytes: as much as is read at a time.
+_CHUNK: Final = 1 << 16
+#: How many bytes of answers may wait for the client before its commands are read no more.
+_MOST_UNSENT: Final = 1 << 16
+#: How many things are listed at most before the size of the page is looked at.
+_PAGE: Final = 1024
+#: How much is said of why a connection ends, in characters: it may quote what a client has sent.
+_LONGEST_REASON: Final = 500
+#: How many descriptors may be on their way in either direction.
+_MOST_LENT: Final = 64
+
+
+@implementer(IWatchObserver)
+class _Stream:
+    """
+    What a watch sends: a chunk whenever the client has taken all that was sent before.
+
+    @ivar watch: what it sends from.
+    """
+
+    def __init__(self, protocol: Program, number: int, request: WatchProcesses | WatchEvents, kernel: IKernel) -> None:
+        self._protocol = protocol
+        self._number = number
+        self._follow = request.follow
+        self._ended = False
+        self._begun = False
+        self.watch = kernel.watch(request, self)
+        self._begun = True
+
+    def output_ready(self) -> None:
+        """There is something to take."""
+        if self._begun and not self._protocol.unsent:
+            self.push()
+
+    def push(self) -> None:
+        """Send a chunk, if there is any."""
+        if self.watch.pending and not self._ended:
+            self._protocol.send(*(program.push_box(item, self._number) for item in self.watch.take(_CHUNK)))
+        self.end_if_done()
+
+    def end_if_done(self) -> None:
+        """Say so if nothing will come any more."""
+        done = self.watch.done or not (self._follow or self.watch.pending)
+        if done and not self._ended:
+            self._ended = True
+            self._protocol.send(program.push_box(WatchEnded(watch=self._number)))
+
+
+@implementer(amp.IBoxReceiver)
+class Program(amp.BinaryBoxProtocol):
+    """
+    One connection: answers commands in order, and pushes the output of its watches.
+
+    Nothing piles up for a client that does not read: its commands are read no more when some answers wait for it, and
+    the output that it watches stays with its process.
+
+    @ivar unsent: how many bytes were said since all that had been said before was sent.
+    """
+
+    _log = Logger()
+    transport: Any
+
+    def __init__(
+        self,
+        kernel: IKernel,
+        attendance: Attendance,
+        greeting: Greeting,
+        peer: str,
+        doorkeeper: Doorkeeper | None = None,
+    ) -> None:
+        """
+        @param doorkeeper: who decides whether the client is let in; L{None} if it has been.
+        """
+        super().__init__(self)
+        self._kernel = kernel
+        self._attendance = attendance
+        self._greeting = greeting
+        self._peer = peer
+        self._doorkeeper = doorkeeper
+        self._admitted = self._open = False
+        self._streams: dict[int, _Stream] = {}
+        self._numbers = itertools.count(1)
+        self._box_size = 0
+        self._lent: deque[int] = deque()
+        self.unsent = 0
+
+    def connectionMade(self) -> None:
+        """Let in and greet, or refuse before a single byte is read."""
+        if self._doorkeeper is not None:
+            refusal = self._attendance.refusal(self._doorkeeper, self.transport, self._peer)
+            if refusal is not None:
+                self.send(program.push_box(Refused(reason=refusal)))
+                self.transport.loseConnection()
+                return
+        self._admitted = self._open = True
+        self._attendance.arrived(self)
+        if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, False)
+        self.send(program.push_box(self._greeting))
+
+    def dismiss(self) -> None:
+        """End the connection because papa ends."""
+        self.hang_up()
+
+    def hang_up(self, reason: str | None = None) -> None:
+        """End the connection once everything was said; a reason is for the client and for the log."""
+        if not self._open:
+            return
+        self._open = False
+        self.paused = True
+        self._stop_streams()
+        if reason is not None:
+            self._log.warn("hung up on {peer}: {reason}", peer=self._peer, reason=reason[:_LONGEST_REASON])
+            self.send(program.push_box(Refused(reason=reason[:_LONGEST_REASON])))
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._open:
+            super().dataReceived(data)
+
+    def send(self, *said: Box) -> None:
+        """Say something."""
+        data = b"".join(map(boxes.serialize, said))
+        self.unsent += len(data)
+        self.transport.write(data)
+
+    def resumeProducing(self) -> None:
+        """All that was said has been sent: go on with commands, then with watches."""
+        self.unsent = 0
+        if self.paused:
+            super().resumeProducing()
+        for stream in list(self._streams.values()):
+            stream.push()
+
+    def startReceivingBoxes(self, boxSender: object) -> None:
+        """Connected."""
+
+    def stopReceivingBoxes(self, reason: Failure) -> None:
+        """The connection has gone."""
+
+    def ampBoxReceived(self, box: Box) -> None:
+        """A request has come. Should papa itself fail at it, that is logged and said, and nobody else notices."""
+        try:
+            answer = program.answer_box(box, self._answer(program.read_request(box)))
+        except Error as error:
+            answer = program.refusal_box(box, error)
+            if answer is None:
+                self.hang_up(str(error))
+        except Exception:  # noqa: BLE001 - the edge: nothing may pass it
+            self._log.failure("papa failed at a request of {peer}", peer=self._peer)
+            answer = program.refusal_box(box, Error("papa itself failed at this: see its log"))
+        if answer is not None:
+            self.send(answer)
+            if self.unsent > _MOST_UNSENT and self._open:
+                self.pauseProducing()
+
+    def _answer(self, asked: program.Asked) -> Box:
+        if isinstance(asked, Acknowledge):
+            self._acknowledge(asked)
+            return {}
+        if isinstance(asked, Received):
+            if self._lent:
+                os.close(self._lent.popleft())
+            return {}
+        if isinstance(asked, StopWatching):
+            self._stop(asked.watch)
+            return {}
+        if isinstance(asked, WatchProcesses | WatchEvents):
+            return self._watch(asked)
+        if isinstance(asked, ExitIfIdle):
+            return program.write_answer(ExitIfIdle, self._attendance.exit_if_idle())
+        if isinstance(asked, Listing):
+            return self._list(asked)
+        if isinstance(asked, MakeProcess) and asked.watch:
+            raise BadRequest("On this wire, make the process and watch it with two commands")
+        if asked.lends or asked.takes:
+            return self._exchange(asked)
+        return program.write_answer(type(asked), self._kernel.perform(asked))
+
+    def _exchange(self, asked: Command) -> Box:
+        """What is lent goes, and what is taken comes, beside the boxes."""
+        if not IUNIXTransport.providedBy(self.transport):
+            raise NotAllowed("Descriptors only go over Unix sockets: connect to papa.sock in the runtime folder")
+        if isinstance(asked, TakeSocket):
+            descriptor = self._came(asked.descriptor)
+            try:
+                return program.write_answer(TakeSocket, self._kernel.perform(replace(asked, descriptor=descriptor)))
+            finally:
+                os.close(descriptor)
+        if len(self._lent) >= _MOST_LENT:
+            raise LimitReached(f"{_MOST_LENT} descriptors are on their way: say that they were received")
+        lent = self._kernel.perform(asked)
+        assert isinstance(lent, Lent)
+        self._lent.append(lent.descriptor)
+        return program.write_answer(type(asked), replace(lent, descriptor=self._sendFileDescriptor(lent.descriptor)))
+
+    def _came(self, number: int) -> int:
+        try:
+            descriptor: int = self._getDescriptor(number)
+        except KeyError:
+            raise BadRequest(f"No descriptor with the number {number} has come") from None
+        return descriptor
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """A descriptor has come; it is not for children."""
+        os.set_inheritable(descriptor, False)
+        if self._admitted and len(self._descriptors) < _MOST_LENT:
+            super().fileDescriptorReceived(descriptor)
+        else:
+            os.close(descriptor)
+
+    def _list(self, asked: Listing) -> Box:
+        most = min(asked.most or _PAGE, _PAGE)
+        return program.write_answer(type(asked), self._kernel.perform(replace(asked, most=most)), most)
+
+    def _watch(self, request: WatchProcesses | WatchEvents) -> Box:
+        watched: Any = {}
+        if isinstance(request, WatchProcesses):
+            watched = self._kernel.perform(ListProcesses(names=request.names))
+        number = next(self._numbers)
+        stream = self._streams[number] = _Stream(self, number, request, self._kernel)
+        processes = {name: f"{process.pid}@{process.started!r}" for name, process in watched.items()}
+        return schema.to_box(Watching(watch=number, count=stream.watch.count, processes=processes))
+
+    def _acknowledge(self, asked: Acknowledge) -> None:
+        stream = self._streams.get(asked.watch)
+        if stream is not None:
+            stream.watch.acknowledge_to(asked.name, asked.mark, end=asked.end)
+            stream.end_if_done()
+            if stream.watch.done:
+                self._stop(asked.watch)
+
+    def _stop(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            stream.watch.stop()
+
+    def _stop_streams(self) -> None:
+        for number in list(self._streams):
+            self._stop(number)
+
+    def proto_key(self, string: bytes) -> str:
+        """A key has come; the empty one ends a box."""
+        self._box_size = self._box_size + len(string) + boxes.PAIR_COST if string else 0
+        state: str = super().proto_key(string)
+        return state
+
+    def proto_value(self, string: bytes) -> str:
+        """A value has come."""
+        self._box_size += len(string)
+        if self._box_size > boxes.MAX_REQUEST:
+            self.hang_up(f"A request of more than {boxes.MAX_REQUEST >> 20} MiB")
+            return "key"
+        state: str = super().proto_value(string)
+        return state
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        """What has come cannot be a key."""
+        self.hang_up(f"A key of {length} bytes: this is no box")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection has gone."""
+        self._open = False
+        self._stop_streams()
+        for descriptor in (*self._lent, *self._descriptors.values()):
+            os.close(descriptor)
+        self._lent.clear()
+        self._descriptors.clear()
+        if self._admitted:
+            self._attendance.departed(self)
+
+
+class ProgramFactory(Factory):
+    """Makes them."""
+
+    noisy = False
+
+    def __init__(self, kernel: IKernel, attendance: Attendance, doorkeeper: Doorkeeper, greeting: Greeting) -> None:
+        self._kernel = kernel
+        self._attendance = attendance
+        self._doorkeeper = doorkeeper
+        self._greeting = greeting
+
+    def buildProtocol(self, addr: IAddress | None) -> Program:
+        """A protocol for a new connection."""
+        return Program(self._kernel, self._attendance, self._greeting, str(addr), self._doorkeeper)
+
+    def successor(self) -> Program:
+        """A protocol for a connection that was a console's until now."""
+        return Program(self._kernel, self._attendance, self._greeting, "a console")

@@ -1,0 +1,112 @@
+"""What is said on the program wire beside the commands of papa."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "Acknowledge",
+    "Greeting",
+    "Message",
+    "Received",
+    "Refused",
+    "StopWatching",
+    "WatchEnded",
+    "Watching",
+]
+
+#: Counted up when a client that knows the former would misunderstand.
+PROTOCOL_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Something said that is no command of the kernel."""
+
+    words: ClassVar[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting(Message):
+    """
+    The first box that the kernel sends.
+
+    @ivar kernel: differs for each kernel that ever ran: whoever meets another one has to start anew.
+    """
+
+    words = ("greeting",)
+
+    version: int
+    kernel: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Message):
+    """The last box on a connection that the kernel ends: of somebody who is not let in, or whose boxes are none."""
+
+    words = ("refused",)
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching(Message):
+    """
+    The answer to C{watch processes}.
+
+    @ivar watch: the number by which the watch is called on this connection.
+    @ivar count: how many processes it watches.
+    @ivar processes: by name, what tells each of them from any other that has had the name.
+    """
+
+    words = ("watching",)
+
+    watch: int
+    count: int
+    processes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge(Message):
+    """
+    A client has stored what a process printed.
+
+    @ivar mark: of the last piece that is safe.
+    @ivar end: whether it has taken note of the process's end, too.
+    """
+
+    words = ("acknowledge",)
+
+    watch: int
+    name: str
+    mark: int = 0
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopWatching(Message):
+    """A client has seen enough; what it did not acknowledge is kept."""
+
+    words = ("stop", "watching")
+
+    watch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEnded(Message):
+    """The kernel has nothing left to send for a watch; what it has sent may still be acknowledged."""
+
+    words = ("watch", "ended")
+
+    watch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received(Message):
+    """A client has got the descriptor that came with an answer; until then the kernel keeps its duplicate."""
+
+    words = ("received",)

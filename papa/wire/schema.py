@@ -1,0 +1,212 @@
+"""
+What commands and records look like in boxes: one codec for each type that their fields have.
+
+=================  =======================================================================
+type               value
+=================  =======================================================================
+text               its bytes in UTF-8; bytes that were no text stay what they were
+integer            decimal digits, with a minus sign where there is one
+float              decimal, as short as keeps it exact
+boolean            C{True} or C{False}
+bytes              themselves
+number or name     a number in decimal digits, or a name that is none
+list               for each item its length in four bytes, and the item
+mapping            a list that alternates keys and values
+pair of integers   two decimal numbers with a colon between them
+record             a box in the value
+=================  =======================================================================
+
+A field that is not set, or has its default, may be left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+import struct
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+from papa import parameters
+from papa.errors import BadRequest, Error, Unsayable
+from papa.wire import boxes
+from papa.wire.boxes import Box
+
+__all__ = ["Codec", "codec_of", "fields_of", "read_list", "read_record", "read_value", "to_box", "write_list"]
+
+_ITEM: Final = struct.Struct("!I")
+
+_Record = TypeVar("_Record")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Codec:
+    """
+    How values of one type are written and read.
+
+    @ivar read: raises L{ValueError} or L{BadRequest} for bytes that are no such value.
+    """
+
+    write: Callable[[Any], bytes]
+    read: Callable[[bytes], Any]
+
+
+def _write_text(text: str) -> bytes:
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise Unsayable(f"{text[error.start]!r} is half of a character: no bytes stand for it") from error
+
+
+def _read_text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
+
+
+def _read_boolean(data: bytes) -> bool:
+    if data not in (b"True", b"False"):
+        raise ValueError("neither True nor False")
+    return data == b"True"
+
+
+def _read_pair(data: bytes) -> tuple[int, int]:
+    first, second = data.split(b":")
+    return int(first), int(second)
+
+
+def _write_integer(value: Any) -> bytes:
+    return b"%d" % operator.index(value)
+
+
+def write_list(items: Iterable[bytes]) -> bytes:
+    """A list of already written items."""
+    return b"".join(part for item in items for part in (_ITEM.pack(len(item)), item))
+
+
+def read_list(data: bytes) -> Iterator[bytes]:
+    """
+    The items of a list.
+
+    @raise ValueError: if it is cut off.
+    """
+    position = 0
+    while position < len(data):
+        start = position + _ITEM.size
+        if start > len(data):
+            raise ValueError("a list is cut off")
+        position = start + int(_ITEM.unpack_from(data, start - _ITEM.size)[0])
+        if position > len(data):
+            raise ValueError("an item of a list is cut off")
+        yield data[start:position]
+
+
+def _list_of(item: Codec) -> Codec:
+    return Codec(
+        lambda values: write_list(map(item.write, values)),
+        lambda data: tuple(item.read(each) for each in read_list(data)),
+    )
+
+
+def _mapping_of(value: Codec) -> Codec:
+    def write(mapping: Mapping[str, Any]) -> bytes:
+        return write_list(part for key, each in mapping.items() for part in (_write_text(key), value.write(each)))
+
+    def read(data: bytes) -> dict[str, Any]:
+        parts = list(read_list(data))
+        if len(parts) % 2:
+            raise ValueError("a mapping lacks a value")
+        return {_read_text(key): value.read(each) for key, each in zip(parts[::2], parts[1::2], strict=True)}
+
+    return Codec(write, read)
+
+
+_TEXT: Final = Codec(_write_text, _read_text)
+_IDENTITY: Final = Codec(lambda value: _write_text(str(value)), lambda data: parameters.identity(_read_text(data)))
+_PAIR: Final = Codec(lambda pair: b":".join(map(_write_integer, pair)), _read_pair)
+
+_CODECS: Final[Mapping[Any, Codec]] = {
+    str: _TEXT,
+    int: Codec(_write_integer, int),
+    float: Codec(lambda value: repr(value).encode(), float),
+    bool: Codec(lambda value: b"True" if value else b"False", _read_boolean),
+    bytes: Codec(bytes, bytes),
+    int | str: _IDENTITY,
+    tuple[str, ...]: _list_of(_TEXT),
+    tuple[int | str, ...]: _list_of(_IDENTITY),
+    Mapping[str, int]: _mapping_of(Codec(_write_integer, int)),
+    Mapping[str, str]: _mapping_of(_TEXT),
+    Mapping[str, tuple[int, int]]: _mapping_of(_PAIR),
+}
+
+
+def codec_of(annotation: Any) -> Codec:
+    """The codec of a type; what may be L{None} has that of what it else is."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+        annotation = functools.reduce(lambda one, other: one | other, parts)
+    return _CODECS[annotation]
+
+
+_FIELDS: Final[dict[type[Any], Mapping[str, tuple[Codec, bool]]]] = {}
+
+
+def fields_of(kind: type[Any]) -> Mapping[str, tuple[Codec, bool]]:
+    """The fields of a record: their codecs, and whether they may be left out."""
+    found = _FIELDS.get(kind)
+    if found is None:
+        hints = typing.get_type_hints(kind)
+        found = _FIELDS[kind] = {
+            field.name: (
+                codec_of(hints[field.name]),
+                field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING,
+            )
+            for field in dataclasses.fields(kind)
+        }
+    return found
+
+
+def to_box(record: Any) -> Box:
+    """
+    A record as a box; what has its default is left out.
+
+    @raise Unsayable: if a text in it has no bytes.
+    """
+    box: Box = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if value is not None and value != field.default:
+            box |= boxes.split(field.name, fields_of(type(record))[field.name][0].write(value))
+    return box
+
+
+def read_value(name: str, codec: Codec, box: Mapping[bytes, bytes]) -> Any:
+    """
+    The value of one field; L{None} if the box has none.
+
+    @raise BadRequest: if it is no value of its type.
+    """
+    data = boxes.joined(name, box)
+    if data is None:
+        return None
+    try:
+        return codec.read(data)
+    except (Error, ValueError) as error:
+        raise BadRequest(f"{name} is not of its type: {data[:80]!r}") from error
+
+
+def read_record(kind: type[_Record], box: Mapping[bytes, bytes]) -> _Record:
+    """
+    The record that a box is.
+
+    @raise BadRequest: if a field is missing or no value of its type, or the record is not valid.
+    """
+    values: dict[str, Any] = {}
+    for name, (codec, optional) in fields_of(kind).items():
+        value = read_value(name, codec, box)
+        if value is not None:
+            values[name] = value
+        elif not optional:
+            raise BadRequest(f"{name} is missing")
+    return kind(**values)

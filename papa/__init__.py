@@ -6,6 +6,7 @@ Importing this loads the standard library only.
 
 from subprocess import DEVNULL, PIPE, STDOUT
 
+from papa import utils
 from papa.client.blocking import Papa, ProcessOutput, Watcher
 from papa.errors import Error
 
@@ -21,6 +22,7 @@ __all__ = [
     "set_default_connection_timeout",
     "set_default_path",
     "set_default_port",
+    "utils",
 ]
 
 __version__ = "2.0.0.dev0"

@@ -91,8 +91,10 @@ def _popen(
 
 def _read_until_closed(descriptor: int, timeout: float) -> bytes:
     said = b""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
     deadline = time.monotonic() + timeout
-    while (left := deadline - time.monotonic()) > 0 and select.select([descriptor], [], [], left)[0]:
+    while (left := deadline - time.monotonic()) > 0 and poll.poll(left * 1000):
         data = os.read(descriptor, 4096)
         if not data:
             break
@@ -107,6 +109,7 @@ def _failure(kernel: subprocess.Popen[bytes], lines: list[str], log: str, starte
     try:
         kernel.wait(timeout=_POLL)
     except subprocess.TimeoutExpired:
+        kernel.terminate()  # It must not come up when nobody counts on it any more.
         return Unreachable(f"The kernel did not come up within {timeout:g} seconds; its log is {log}")
     with open(log, encoding="utf-8", errors="replace") as said:
         said.seek(started)

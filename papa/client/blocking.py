@@ -10,174 +10,45 @@ from __future__ import annotations
 import atexit
 import socket
 import threading
-from collections.abc import Iterable, Mapping
-from subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from subprocess import DEVNULL, PIPE
 from types import TracebackType
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, cast
 
 from papa import parameters
+from papa.client import version1
 from papa.client.autostart import start_once
-from papa.client.connection import Connection
 from papa.client.location import Location, default_location
 from papa.client.private import PrivateKernel
+from papa.client.program import Connection
+from papa.client.watcher import EventReader, ProcessOutput, Watcher
 from papa.commands import (
     CloseStdin,
     Command,
     Get,
+    LendProcess,
+    LendSocket,
+    ListCursors,
     ListProcesses,
     ListSockets,
     ListValues,
     MakeProcess,
     MakeSocket,
+    MoveCursor,
+    RemoveCursors,
     RemoveProcesses,
     RemoveSockets,
     RemoveValues,
     Set,
+    TakeSocket,
+    WatchEvents,
     WatchProcesses,
     WriteProcess,
 )
-from papa.errors import BadRequest, Error, Unreachable
-from papa.records import STDOUT as STDOUT_CHANNEL
-from papa.records import Closed, Hole, Item, Output, Process, Socket
+from papa.errors import ConnectionLost, Error, Unreachable
 
 __all__ = ["Papa", "ProcessOutput", "Watcher"]
-
-_FAMILIES: Final = {socket.AF_UNIX: "unix", socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
-_TYPES: Final = {socket.SOCK_STREAM: "stream", socket.SOCK_DGRAM: "dgram", socket.SOCK_SEQPACKET: "seqpacket"}
-_OUTPUTS: Final = {PIPE: "pipe", DEVNULL: "null", STDOUT: "stdout"}
-
-
-class ProcessOutput(NamedTuple):
-    """
-    What a watched process printed, or how it ended.
-
-    @ivar timestamp: seconds since the epoch.
-    @ivar data: bytes; for an end, the exit code.
-    """
-
-    name: str
-    timestamp: float
-    data: Any
-
-
-class Watcher:
-    """
-    Reads what processes print.
-
-    C{select} on it tells whether L{read} would return at once. What was read is kept by papa until it is acknowledged,
-    by L{acknowledge}, the next L{read}, or L{close}.
-
-    @ivar exit_code: the exit codes read so far, by name.
-    @ivar holes: where a full buffer dropped output before it could be read.
-    """
-
-    def __init__(self, papa_object: Papa, connection: Connection) -> None:
-        self.papa_object = papa_object
-        self.connection: Connection | None = connection
-        self.exit_code: dict[str, int] = {}
-        self.holes: list[Hole] = []
-        self._need_ack = False
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> Watcher:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __bool__(self) -> bool:
-        return self.connection is not None
-
-    def __len__(self) -> int:
-        return int(self.connection is not None)
-
-    def fileno(self) -> int:
-        """
-        The descriptor to select on.
-
-        @raise Error: if the watch has ended.
-        """
-        return self._open().fileno()
-
-    def _open(self) -> Connection:
-        if self.connection is None:
-            raise Error("This watcher is closed")
-        return self.connection
-
-    @property
-    def ready(self) -> bool:
-        """Whether L{read} would return at once."""
-        return self.connection is not None and self.connection.readable
-
-    def read(self) -> tuple[list[ProcessOutput], list[ProcessOutput], list[ProcessOutput]] | None:
-        """
-        Acknowledge what was read before, and wait for more.
-
-        @return: standard output, standard error and ends, each in order; L{None} once nothing is left to watch.
-        @raise Error: if the connection is lost.
-        """
-        items = self.read_items()
-        if items is None:
-            return None
-        out: list[ProcessOutput] = []
-        err: list[ProcessOutput] = []
-        closed: list[ProcessOutput] = []
-        for item in items:
-            if isinstance(item, Output):
-                channel = out if item.channel == STDOUT_CHANNEL else err
-                channel.append(ProcessOutput(item.name, item.timestamp, item.data))
-            elif isinstance(item, Closed):
-                closed.append(ProcessOutput(item.name, item.timestamp, item.exit_code))
-        return out, err, closed
-
-    def read_items(self) -> list[Item] | None:
-        """
-        The same as L{read}, but all in the order in which it happened.
-
-        @return: L{Output}, L{Hole} and L{Closed} records; L{None} once nothing is left to watch.
-        @raise Error: if the connection is lost.
-        """
-        with self._lock:
-            self.acknowledge()
-            if self.connection is None:
-                return None
-            items = self.connection.read_batch()
-            if items is None:
-                self._give_back()
-                return None
-            self._need_ack = True
-        for item in items:
-            if isinstance(item, Closed):
-                self.exit_code[item.name] = item.exit_code
-            elif isinstance(item, Hole):
-                self.holes.append(item)
-        return items
-
-    def acknowledge(self) -> None:
-        """Tell papa that what was read is safe, so that it may let go of it."""
-        with self._lock:
-            if self._need_ack:
-                self._need_ack = False
-                self._open().acknowledge()
-
-    def close(self) -> None:
-        """Acknowledge what was read, and stop watching."""
-        with self._lock:
-            if self.connection is None:
-                return
-            if self._need_ack:
-                self._need_ack = False
-                self.connection.acknowledge_and_stop()
-                self._give_back()
-            else:
-                self.papa_object._discard(self.connection)
-                self.connection = None
-
-    def _give_back(self) -> None:
-        connection, self.connection = self._open(), None
-        self.papa_object._take_back(connection)
 
 
 class Papa:
@@ -205,7 +76,12 @@ class Papa:
         """
         self.port_or_path = port_or_path or self._default_port_or_path
         self.connection_timeout = connection_timeout or self._default_connection_timeout
-        self.location = default_location() if self.port_or_path is None else Location.read(self.port_or_path)
+        if self.port_or_path is not None:
+            self.location = Location.read(self.port_or_path)
+        elif self._debug_mode:
+            self.location = Location(chosen=False)  # Never the kernel that the environment names.
+        else:
+            self.location = default_location()
         self.connection: Connection | None = None
         self._kernel: PrivateKernel | None = None
         self._lock = threading.RLock()
@@ -222,11 +98,13 @@ class Papa:
     def _connect(self, *, start: bool = False) -> Connection:
         if self._debug_mode and self._kernel is None:
             self._kernel = self._private_kernel()
-        location = self._kernel.location if self._kernel else self.location
+        if self._kernel:
+            self.location = self._kernel.location
+        location = self.location
         try:
             try:
                 self.connection = Connection(location, self.connection_timeout)
-            except OSError:
+            except (OSError, ConnectionLost):  # Lost before the greeting: it was just about to end.
                 if not start or self._kernel:
                     raise
                 start_once(location, self.connection_timeout)
@@ -254,27 +132,38 @@ class Papa:
             atexit.register(kernel.end)
             return kernel
 
-    def _take_back(self, connection: Connection) -> None:
+    def take_back(self, connection: Connection) -> None:
         """A watcher has finished with a connection."""
         with self._lock:
             if self.connection is None:
                 self.connection = connection
             else:
-                self._discard(connection)
+                self.discard(connection)
 
-    def _discard(self, connection: Connection) -> None:
+    def discard(self, connection: Connection) -> None:
+        """A connection is of no more use."""
         connection.close()
         if self._kernel:
             self._kernel.disconnected()
 
-    def _ask(self, command: Command) -> Any:
+    @contextmanager
+    def _conversation(self) -> Iterator[Connection]:
+        """The connection; it is given up if it was lost, or left in the middle of an answer."""
         with self._lock:
             connection = self.connection or self._connect()
+            try:
+                yield connection
+            except BaseException as error:
+                if not isinstance(error, Error) or isinstance(error, ConnectionLost):
+                    self.close()
+                raise
+
+    def _ask(self, command: Command) -> Any:
+        with self._conversation() as connection:
             return connection.ask(command)
 
     def _watch(self, command: MakeProcess | WatchProcesses) -> Watcher:
-        with self._lock:
-            connection = self.connection or self._connect()
+        with self._conversation() as connection:
             connection.begin_watch(command)
             self.connection = None
             return Watcher(self, connection)
@@ -288,7 +177,7 @@ class Papa:
         with self._lock:
             if self.connection is not None:
                 connection, self.connection = self.connection, None
-                self._discard(connection)
+                self.discard(connection)
 
     def make_socket(
         self,
@@ -311,19 +200,19 @@ class Papa:
         @return: its parameters; C{fileno} is its descriptor in papa and in children.
         @raise Error: if it cannot be bound, or the name is taken by another socket.
         """
-        wanted: dict[str, Any] = {"family": _named(family, _FAMILIES, "Invalid socket family")}
-        wanted["type"] = _named(socket_type, _TYPES, "Invalid socket type")
+        wanted: dict[str, Any] = {"family": version1.named(family, version1.FAMILIES, "Invalid socket family")}
+        wanted["type"] = version1.named(socket_type, version1.TYPES, "Invalid socket type")
         wanted["backlog"] = None if backlog is None else int(backlog)
         if path:
             wanted |= {"path": path, "umask": None if umask is None else int(umask)}
         else:
             wanted |= {"host": host, "port": None if port is None else int(port), "interface": interface}
             wanted["reuseport"] = True if reuseport else None
-        return _socket_dict(self._ask(MakeSocket(name=name, **_given(wanted))))
+        return version1.socket_dict(self._ask(MakeSocket(name=name, **version1.given(wanted))))
 
     def list_sockets(self, *args: str) -> dict[str, dict[str, Any]]:
         """The sockets of these names or patterns, or all."""
-        return {name: _socket_dict(each) for name, each in self._ask(ListSockets(names=args)).items()}
+        return {name: version1.socket_dict(each) for name, each in self._ask(ListSockets(names=args)).items()}
 
     def remove_sockets(self, *args: str) -> bool:
         """
@@ -333,6 +222,24 @@ class Papa:
         """
         self._ask(RemoveSockets(names=args))
         return True
+
+    def lend_socket(self, name: str) -> socket.socket:
+        """
+        A duplicate of a held socket, to serve on; papa goes on holding its own. Over Unix sockets only.
+
+        @raise Error: if it is not held, or this is no Unix socket.
+        """
+        with self._conversation() as connection:
+            return socket.socket(fileno=connection.lend(LendSocket(name=name)).descriptor)
+
+    def take_socket(self, name: str, sock: socket.socket) -> dict[str, Any]:
+        """
+        Have papa hold a duplicate of a socket that was bound here. Over Unix sockets only.
+
+        @raise Error: if it is not bound, the name is taken, or this is no Unix socket.
+        """
+        with self._conversation() as connection:
+            return version1.socket_dict(connection.take(TakeSocket(name=name, descriptor=sock.fileno())))
 
     def set(self, name: str, value: str | None = None) -> None:
         """Keep a value under a name; without a value, forget it."""
@@ -395,30 +302,30 @@ class Papa:
         """
         wanted = {
             "name": name,
-            "args": _arguments(executable, args),
+            "args": version1.arguments(executable, args),
             "env": {key: str(value) for key, value in (env or {}).items()},
             "inherit_env": inherit_env,
             "working_dir": working_dir,
             "uid": uid,
             "gid": gid,
             "groups": None if groups is None else tuple(groups),
-            "rlimits": {key.lower(): _limits(value) for key, value in (rlimits or {}).items()},
+            "rlimits": {key.lower(): version1.limits(value) for key, value in (rlimits or {}).items()},
             "umask": umask,
-            "stdin": _named(stdin, {PIPE: "pipe", DEVNULL: "null"}, "stdin must be DEVNULL or PIPE"),
+            "stdin": version1.named(stdin, {PIPE: "pipe", DEVNULL: "null"}, "stdin must be DEVNULL or PIPE"),
             "bufsize": parameters.size(bufsize) if isinstance(bufsize, str) else bufsize,
             "overflow": overflow,
             "listen": tuple(listen),
             "watch": bool(watch_immediately),
         }
         if bufsize != 0:
-            wanted["stdout"] = _named(stdout, {PIPE: "pipe", DEVNULL: "null"}, "stdout must be DEVNULL or PIPE")
-            wanted["stderr"] = _named(stderr, _OUTPUTS, "stderr must be DEVNULL, PIPE or STDOUT")
-        command = MakeProcess(**cast("Any", _given(wanted)))
-        return self._watch(command) if command.watch else _process_dict(self._ask(command))
+            wanted["stdout"] = version1.named(stdout, {PIPE: "pipe", DEVNULL: "null"}, "stdout must be DEVNULL or PIPE")
+            wanted["stderr"] = version1.named(stderr, version1.OUTPUTS, "stderr must be DEVNULL, PIPE or STDOUT")
+        command = MakeProcess(**cast("Any", version1.given(wanted)))
+        return self._watch(command) if command.watch else version1.process_dict(self._ask(command))
 
     def list_processes(self, *args: str) -> dict[str, dict[str, Any]]:
         """The processes of these names or patterns, or all."""
-        return {name: _process_dict(each) for name, each in self._ask(ListProcesses(names=args)).items()}
+        return {name: version1.process_dict(each) for name, each in self._ask(ListProcesses(names=args)).items()}
 
     def remove_processes(self, *args: str) -> bool:
         """
@@ -445,20 +352,71 @@ class Papa:
         """
         self._ask(CloseStdin(name=name))
 
-    def watch_processes(self, *args: str, observe: bool = False, follow: bool = True) -> Watcher:
+    def lend_process(self, name: str) -> int:
+        """
+        A pidfd of a process, by which it, and no other in its place, can be signalled. Over Unix sockets only.
+
+        @return: a descriptor, the caller's to close.
+        @raise Error: if it is not held or has exited, or this is no Unix socket.
+        """
+        with self._conversation() as connection:
+            return connection.lend(LendProcess(name=name)).descriptor
+
+    def watch_processes(self, *args: str, observe: bool = False, follow: bool = True, cursor: str = "") -> Watcher:
         """
         Read what processes print.
 
         @param observe: only look: what is read is kept for others, whatever is acknowledged.
         @param follow: wait for more; otherwise end with what is there.
+        @param cursor: read with a place of this name. It outlives the reader; output waits for it, as far as the
+            buffers go; and processes that are made later and match a wildcard join.
         @raise Error: if a name is not held, or nothing matches.
         """
-        return self._watch(WatchProcesses(names=args, observe=observe, follow=follow, holes=True))
+        request = WatchProcesses(names=args, observe=observe, follow=follow, cursor=cursor, holes=True)
+        return self._watch(request)
+
+    def list_cursors(self, *args: str) -> dict[str, dict[str, Any]]:
+        """
+        The cursors of these names or patterns, or all.
+
+        @return: of each its C{patterns}, its C{marks} by process, how many bytes it is C{behind}, and whether somebody
+            is C{reading} with it.
+        """
+        return {name: version1.cursor_dict(each) for name, each in self._ask(ListCursors(names=args)).items()}
+
+    def move_cursor(self, name: str, process: str, mark: int) -> None:
+        """
+        Have the next reading with a cursor begin behind so many bytes of a process's output.
+
+        @raise Error: if the cursor does not read that process, or it has not printed so much.
+        """
+        self._ask(MoveCursor(name=name, process=process, mark=mark))
+
+    def remove_cursors(self, *args: str) -> bool:
+        """
+        Forget cursors.
+
+        @raise Error: if a name is not held.
+        """
+        self._ask(RemoveCursors(names=args))
+        return True
+
+    def watch_events(self, since: int = -1, follow: bool = True) -> EventReader:
+        """
+        Follow what happens to sockets, values and processes, each event with a number and none left out.
+
+        @param since: begin behind this number; -1 begins now, 0 with the oldest event that is kept.
+        @param follow: wait for more; otherwise end with what is there.
+        @raise TooOld: if what comes behind that number is no longer kept.
+        """
+        with self._conversation() as connection:
+            connection.begin_watch(WatchEvents(since=since, follow=follow))
+            self.connection = None
+            return EventReader(self, connection)
 
     def exit_if_idle(self) -> bool:
         """Ask papa to end with its last connection, if it holds nothing; whether it does."""
-        with self._lock:
-            connection = self.connection or self._connect()
+        with self._conversation() as connection:
             leaving = connection.ask_to_exit_if_idle()
             if leaving:
                 self.close()
@@ -489,63 +447,3 @@ class Papa:
     def set_default_connection_timeout(cls, connection_timeout: float) -> None:
         """How long to wait for a kernel unless told otherwise, in seconds."""
         cls._default_connection_timeout = connection_timeout
-
-
-def _given(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in wanted.items() if value is not None}
-
-
-def _named(number: int | None, names: Mapping[Any, str], refusal: str) -> str | None:
-    if number is None:
-        return None
-    try:
-        return names[number]
-    except KeyError:
-        raise BadRequest(refusal) from None
-
-
-def _arguments(executable: str | None, args: str | Iterable[str] | None) -> tuple[str, ...]:
-    first = () if executable is None else (executable,)
-    if args is None:
-        return first
-    if isinstance(args, str):
-        return (*first, args)
-    try:
-        return (*first, *map(str, args))
-    except TypeError:
-        return (*first, str(args))
-
-
-def _limits(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (int(value[0]), int(value[1])) if isinstance(value, tuple) else (int(value), int(value))
-
-
-def _socket_dict(record: Socket) -> dict[str, Any]:
-    """A socket as papa 1.0.6 gives it: texts but for the numbers that it made numbers, and nothing that is not set."""
-    found: dict[str, Any] = {"family": record.family, "type": record.type, "backlog": record.backlog}
-    found |= {
-        "path": record.path,
-        "umask": None if record.umask is None else str(record.umask),
-        "host": record.host,
-        "port": record.port,
-        "interface": record.interface,
-        "reuseport": "1" if record.reuseport else None,
-        "fileno": record.fileno,
-    }
-    return _given(found)
-
-
-def _process_dict(record: Process) -> dict[str, Any]:
-    """A process as papa 1.0.6 gives it, with its exit code and losses where there are any."""
-    return _given(
-        {
-            "args": " ".join(record.args),
-            "pid": record.pid,
-            "running": record.running,
-            "started": record.started,
-            "uid": str(record.uid),
-            "gid": str(record.gid),
-            "exit_code": record.exit_code,
-            "dropped": record.dropped or None,
-        }
-    )

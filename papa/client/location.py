@@ -34,13 +34,13 @@ class Location:
         @raise BadRequest: if it is none.
         """
         if isinstance(where, int):
-            return cls(port=where)
+            return cls(port=_checked(where))
         host, _, port = where.rpartition(":")
         if port.isascii() and port.isdigit() and host in ("", "127.0.0.1", "localhost", "tcp", "tcp:127.0.0.1"):
-            return cls(port=int(port))
+            return cls(port=_checked(int(port)))
         path = where.removeprefix("unix:")
         if not os.path.isabs(path):
-            raise BadRequest(f"Path to Unix socket must be absolute, not {path!r}")
+            raise BadRequest(f"Path to Unix socket must be absolute, not {path!r}; a port is a number")
         return cls(path=path)
 
     def __str__(self) -> str:
@@ -68,16 +68,23 @@ class Location:
         return sock
 
 
-def default_location(environ: Mapping[str, str] = os.environ) -> Location:
+def _checked(port: int) -> int:
+    if not 1 <= port <= 65535:
+        raise BadRequest(f"Port {port} is not one: ports are 1 to 65535")
+    return port
+
+
+def default_location(environ: Mapping[str, str] = os.environ, *, console: bool = False) -> Location:
     """
-    C{$PAPA_SOCKET}; else the console in this user's runtime folder; else, if no kernel is there, nobody chose the
+    C{$PAPA_SOCKET}; else the socket in this user's runtime folder; else, if no kernel is there, nobody chose the
     folder, and this user or root has a kernel at papa's old port, that one.
 
+    @param console: whether it is to be a console's and not a program's.
     @raise Unreachable: if the runtime folder is not this user's: somebody else could be listening there.
     """
     if chosen := environ.get("PAPA_SOCKET"):
         return Location.read(chosen)
-    path = places.console_path()
+    path = places.console_path() if console else places.control_path()
     if (
         not os.path.exists(path)
         and "PAPA_RUNTIME_DIR" not in environ

@@ -33,6 +33,7 @@ class PrivateKernel:
         @param ends_with_last: whether it ends with its last connection.
         @raise Unreachable: if it does not come up.
         """
+        self._owner = os.getpid()
         self._folder = tempfile.mkdtemp(prefix="papa-")
         self.location = location if location.chosen else Location(path=places.console_path(self._folder))
         self._ends_with_last = ends_with_last
@@ -76,7 +77,9 @@ class PrivateKernel:
         self.end()
 
     def end(self) -> None:
-        """Let it end, and clear its folder away."""
+        """Let it end, and clear its folder away; but not from a forked copy of the process that it belongs to."""
+        if os.getpid() != self._owner:
+            return
         with self._lock:
             if self._lifeline >= 0:
                 os.close(self._lifeline)

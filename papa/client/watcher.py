@@ -1,0 +1,224 @@
+"""The reader of output, with the interface of papa 1.0.6."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, cast
+
+from papa.client.program import Connection
+from papa.errors import Error
+from papa.records import STDOUT, Closed, Happened, Hole, Item, Output
+
+__all__ = ["EventReader", "ProcessOutput", "Watcher"]
+
+
+class ProcessOutput(NamedTuple):
+    """
+    What a watched process printed, or how it ended.
+
+    @ivar timestamp: seconds since the epoch.
+    @ivar data: bytes; for an end, the exit code.
+    """
+
+    name: str
+    timestamp: float
+    data: Any
+
+
+class Owner(Protocol):
+    """Whom a watcher has its connection from."""
+
+    def take_back(self, connection: Connection) -> None:
+        """The connection can be used for something else."""
+
+    def discard(self, connection: Connection) -> None:
+        """The connection is of no more use."""
+
+
+class Watcher:
+    """
+    Reads what processes print.
+
+    C{select} on it tells whether L{read} would return at once. What was read is kept by papa until it is acknowledged,
+    by L{acknowledge}, the next L{read}, or L{close}.
+
+    @ivar exit_code: the exit codes read so far, by name.
+    @ivar holes: where a full buffer dropped output before it could be read.
+    """
+
+    def __init__(self, papa_object: Owner, connection: Connection) -> None:
+        self.papa_object = papa_object
+        self.connection: Connection | None = connection
+        self.exit_code: dict[str, int] = {}
+        self.holes: list[Hole] = []
+        self._need_ack = False
+        self._end_told = False
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._abandon()  # Nobody knows whether what was read is safe: it must not be acknowledged.
+
+    def __bool__(self) -> bool:
+        return self.connection is not None
+
+    def __len__(self) -> int:
+        return int(self.connection is not None)
+
+    def fileno(self) -> int:
+        """
+        The descriptor to select on.
+
+        @raise Error: if the watch has ended.
+        """
+        return self._open().fileno()
+
+    def _open(self) -> Connection:
+        if self.connection is None:
+            raise Error("This watcher is closed")
+        return self.connection
+
+    @property
+    def ready(self) -> bool:
+        """Whether L{read} would return at once."""
+        return self.connection is not None and self.connection.readable
+
+    def read(self) -> tuple[list[ProcessOutput], list[ProcessOutput], list[ProcessOutput]] | None:
+        """
+        Acknowledge what was read before, and wait for more.
+
+        @return: standard output, standard error and ends, each in order; L{None} when nothing is left to watch; after
+            that, as in 1.0.6, three empty lists.
+        @raise Error: if the connection is lost.
+        """
+        items = self.read_items()
+        if items is None and not self._end_told:
+            self._end_told = True
+            return None
+        out: list[ProcessOutput] = []
+        err: list[ProcessOutput] = []
+        closed: list[ProcessOutput] = []
+        for item in items or ():
+            if isinstance(item, Output):
+                channel = out if item.channel == STDOUT else err
+                channel.append(ProcessOutput(item.name, item.timestamp, item.data))
+            elif isinstance(item, Closed):
+                closed.append(ProcessOutput(item.name, item.timestamp, item.exit_code))
+        return out, err, closed
+
+    def read_items(self) -> list[Item] | None:
+        """
+        The same as L{read}, but all in the order in which it happened.
+
+        @return: L{Output}, L{Hole} and L{Closed} records; L{None} once nothing is left to watch.
+        @raise Error: if the connection is lost.
+        """
+        with self._lock:
+            self.acknowledge()
+            if self.connection is None:
+                return None
+            items = cast("list[Item] | None", self.connection.read_batch())
+            if items is None:
+                self._give_back()
+                return None
+            self._need_ack = True
+        for item in items:
+            if isinstance(item, Closed):
+                self.exit_code[item.name] = item.exit_code
+            elif isinstance(item, Hole):
+                self.holes.append(item)
+        return items
+
+    def acknowledge(self) -> None:
+        """Tell papa that what was read is safe, so that it may let go of it."""
+        with self._lock:
+            if self._need_ack:
+                self._need_ack = False
+                self._open().acknowledge()
+
+    def close(self) -> None:
+        """Acknowledge what was read, and stop watching."""
+        with self._lock:
+            if self.connection is None or not self._need_ack:
+                self._abandon()
+                return
+            try:
+                self.connection.acknowledge_and_stop()
+            except BaseException:
+                self._abandon()
+                raise
+            self._need_ack = False
+            self._give_back()
+
+    def _abandon(self) -> None:
+        """Stop watching without a word."""
+        with self._lock:
+            self._need_ack = False
+            if self.connection is not None:
+                connection, self.connection = self.connection, None
+                self.papa_object.discard(connection)
+
+    def _give_back(self) -> None:
+        connection, self.connection = self._open(), None
+        self.papa_object.take_back(connection)
+
+
+class EventReader:
+    """
+    Iterates over what happens in the kernel.
+
+    C{select} on it tells whether there is something to read; L{read} gives all of that.
+    """
+
+    def __init__(self, owner: Owner, connection: Connection) -> None:
+        self._owner = owner
+        self._connection: Connection | None = connection
+
+    def __enter__(self) -> EventReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Happened]:
+        while events := self.read():
+            yield from events
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise Error("This reader of events is closed")
+        return self._connection
+
+    def fileno(self) -> int:
+        """
+        The descriptor to select on.
+
+        @raise Error: if it is closed.
+        """
+        return self._open().fileno()
+
+    def read(self) -> list[Happened]:
+        """
+        What has happened since the last call; waits for something.
+
+        @return: nothing once all there was has been read, if no more was asked for.
+        @raise ConnectionLost: if the kernel has gone.
+        """
+        return cast("list[Happened]", self._open().read_batch() or [])
+
+    def close(self) -> None:
+        """Follow no more."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            self._owner.discard(connection)

@@ -1,0 +1,383 @@
+"""C{papa.Watcher} against a real kernel."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from papa import Error, Papa, ProcessOutput, Watcher
+from papa.records import Closed, Hole, Output
+from tests.client.sharing import SharedKernelTestCase, is_readable, read_to_end, read_until, wait_readable
+from tests.support import until
+
+#: Prints a line for each that it is sent.
+ECHO = ["sh", "-c", 'while read line; do echo "$line"; done']
+
+
+class WatcherTestCase(SharedKernelTestCase):
+    """Tests with a process that prints when a test wants it to."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client = self.connect_papa()
+        self.other = self.connect_papa()
+
+    def make_echo(self, name: str = "echo", **options: object) -> None:
+        self.other.make_process(name, args=ECHO, stdin=-1, **options)
+
+    def echo(self, line: str, name: str = "echo") -> None:
+        self.other.write_process(name, f"{line}\n".encode())
+
+    def watch(self, *names: str, **options: bool) -> Watcher:
+        watcher = self.client.watch_processes(*names, **options)
+        self.addCleanup(watcher.close)
+        return watcher
+
+    def wait_for_output(self, expected: bytes, name: str = "echo") -> None:
+        """Wait until the kernel holds this output, without taking any of it away."""
+        with self.connect_papa().watch_processes(name, observe=True) as observer:
+            read_until(observer, lambda data: data.endswith(expected))
+
+
+class ReadTests(WatcherTestCase):
+    """Reading."""
+
+    def test_shape(self) -> None:
+        """A read is standard output, standard error and ends; each a name, a time and bytes or an exit code."""
+        self.other.make_process("job", "sh", ["-c", "echo out; echo err >&2; exit 3"])
+        until(lambda: not self.other.list_processes("job")["job"]["running"])
+        out, err, closed = [], [], []
+        with self.watch("job") as watcher:
+            while (read := watcher.read()) is not None:
+                self.assertIsInstance(read, tuple)
+                out += read[0]
+                err += read[1]
+                closed += read[2]
+            self.assertEqual(watcher.exit_code, {"job": 3})
+        self.assertEqual([(each.name, each.data) for each in out], [("job", b"out\n")])
+        self.assertEqual([(each.name, each.data) for each in err], [("job", b"err\n")])
+        self.assertEqual([(each.name, each.data) for each in closed], [("job", 3)])
+        for each in out + err + closed:
+            self.assertIsInstance(each, ProcessOutput)
+            self.assertIsInstance(each.timestamp, float)
+
+    def test_records_in_order(self) -> None:
+        """C{read_items} gives the same as records, in the order in which it happened, the end last."""
+        self.other.make_process("job", "sh", ["-c", "echo 1; exec sleep 0"])
+        items = []
+        watcher = self.watch("job")
+        while (batch := watcher.read_items()) is not None:
+            items += batch
+        self.assertEqual([type(each) for each in items], [Output, Closed])
+
+    def test_killed_child(self) -> None:
+        """The exit code of a killed process is the signal's number, negative."""
+        pid = self.other.make_process("job", "sleep", "1000")["pid"]
+        watcher = self.watch("job")
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(read_to_end(watcher)[2], {"job": -9})
+
+    def test_many(self) -> None:
+        """Several processes are read together, until the last has ended."""
+        for number in range(5):
+            self.other.make_process(f"job.{number}", "sh", ["-c", f"echo {number}; exit {number}"])
+        out, _, codes = read_to_end(self.watch("job.*"))
+        self.assertEqual(sorted(out.split()), [b"0", b"1", b"2", b"3", b"4"])
+        self.assertEqual(codes, {f"job.{number}": number for number in range(5)})
+
+    def test_much(self) -> None:
+        """Megabytes of any bytes arrive complete and in order."""
+        size = 3 << 20
+        self.other.make_process("job", "sh", ["-c", f"yes '] > out:job:1.0:5' | head -c {size}"], bufsize="8m")
+        out = read_to_end(self.watch("job"))[0]
+        self.assertEqual(len(out), size)
+        self.assertEqual(out, (b"] > out:job:1.0:5\n" * (size // 18 + 1))[:size])
+
+    def test_holes(self) -> None:
+        """What a full buffer dropped is told, exactly, and what was kept is the newest."""
+        self.other.make_process("job", "sh", ["-c", "yes | head -c 300000"], bufsize=10000)
+        until(lambda: not self.other.list_processes("job")["job"]["running"])
+        watcher = self.watch("job")
+        out = read_to_end_with_holes(watcher)
+        [hole] = watcher.holes
+        self.assertIsInstance(hole, Hole)
+        self.assertEqual(hole.size + len(out), 300000)
+        self.assertLessEqual(len(out), 10000)
+        self.assertLessEqual(hole.first, hole.last)
+
+    def test_holes_of_one_watched_as_it_is_made(self) -> None:
+        """So it is for a process that is watched from its start."""
+        watcher = self.client.make_process(
+            "job", "sh", ["-c", "yes | head -c 300000"], bufsize=10000, watch_immediately=True
+        )
+        until(lambda: not self.other.list_processes("job")["job"]["running"])
+        out = read_to_end_with_holes(watcher)
+        self.assertEqual(sum(hole.size for hole in watcher.holes) + len(out), 300000)
+
+    def test_nothing_to_watch(self) -> None:
+        """A name that is not held is refused, and the client goes on."""
+        self.assertRaises(Error, self.client.watch_processes, "nobody")
+        self.assertRaises(Error, self.client.watch_processes)
+        self.client.set("x", "1")
+        self.assertEqual(self.client.get("x"), "1")
+
+    def test_without_following(self) -> None:
+        """A watch that does not follow ends with what is there, though the process goes on."""
+        self.make_echo()
+        self.echo("kept")
+        self.wait_for_output(b"kept\n")
+        watcher = self.watch("echo", follow=False)
+        data = b""
+        while (read := watcher.read()) is not None:
+            data += b"".join(each.data for each in read[0])
+        self.assertEqual(data, b"kept\n")
+        self.assertTrue(self.client.list_processes("echo")["echo"]["running"])
+
+
+def read_to_end_with_holes(watcher: Watcher) -> bytes:
+    """Standard output until nothing is left to watch."""
+    out = b""
+    while (read := watcher.read()) is not None:
+        out += b"".join(each.data for each in read[0])
+    return out
+
+
+class EndTests(WatcherTestCase):
+    """What is said once all is said."""
+
+    def end(self) -> Watcher:
+        """A watcher that has read a process to its end, but for the end of the watch."""
+        self.other.make_process("job", "true")
+        until(lambda: not self.other.list_processes("job")["job"]["running"])
+        watcher = self.watch("job")
+        while not watcher.exit_code:
+            watcher.read()
+        return watcher
+
+    def test_told_once(self) -> None:
+        """C{read} says once that nothing is left, and from then on gives nothing, as 1.0.6 did."""
+        watcher = self.end()
+        self.assertIsNone(watcher.read())
+        for _ in range(2):
+            self.assertEqual(watcher.read(), ([], [], []))
+            self.assertIsNone(watcher.read_items())
+
+    def test_seen_by_select(self) -> None:
+        """Once the last end was acknowledged select wakes up for the end of the watch."""
+        watcher = self.end()
+        watcher.acknowledge()
+        wait_readable(watcher)
+        self.assertTrue(watcher.ready)
+        self.assertIsNone(watcher.read())
+        self.assertEqual(self.other.list_processes(), {})
+
+    def test_not_acknowledged(self) -> None:
+        """An end that was read and not acknowledged comes again, with its exit code."""
+        self.end()._abandon()
+        self.assertEqual(read_to_end(self.connect_papa().watch_processes("job"))[2], {"job": 0})
+        self.assertEqual(self.other.list_processes(), {})
+
+
+class SelectTests(WatcherTestCase):
+    """What select and C{ready} say."""
+
+    def test_silent(self) -> None:
+        """While nothing was printed nothing is ready."""
+        self.make_echo()
+        watcher = self.watch("echo")
+        self.assertFalse(watcher.ready)
+        self.assertFalse(is_readable(watcher))
+
+    def test_printed(self) -> None:
+        """When something was printed select wakes up, and then a read gives it."""
+        self.make_echo()
+        watcher = self.watch("echo")
+        self.echo("hello")
+        wait_readable(watcher)
+        self.assertTrue(watcher.ready)
+        read = watcher.read()
+        assert read is not None
+        self.assertEqual([each.data for each in read[0]], [b"hello\n"])
+        self.assertFalse(watcher.ready)
+        self.assertFalse(is_readable(watcher))
+
+    def test_kept_output(self) -> None:
+        """Right after the watch began select tells of output that was there before."""
+        self.make_echo()
+        self.echo("early")
+        self.wait_for_output(b"early\n")
+        for _ in range(20):
+            watcher = self.client.watch_processes("echo", observe=True)
+            wait_readable(watcher)
+            self.assertTrue(watcher.ready)
+            read = watcher.read()
+            assert read is not None
+            self.assertEqual([each.data for each in read[0]], [b"early\n"])
+            watcher.close()
+
+    def test_watched_as_it_is_made(self) -> None:
+        """The same holds for a process that is watched from its start."""
+        with self.client.make_process("job", "echo", "hello", watch_immediately=True) as watcher:
+            wait_readable(watcher)
+            self.assertEqual(read_to_end(watcher), (b"hello\n", b"", {"job": 0}))
+
+    def test_acknowledged(self) -> None:
+        """Acknowledging makes the next output come, for a program that waits with select only."""
+        self.make_echo()
+        watcher = self.watch("echo")
+        for number in range(5):
+            self.echo(str(number))
+            wait_readable(watcher)
+            read = watcher.read()
+            assert read is not None
+            self.assertEqual(read[0][0].data, f"{number}\n".encode())
+            watcher.acknowledge()
+
+
+class AcknowledgeTests(WatcherTestCase):
+    """What the kernel may let go of."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.make_echo()
+        self.echo("one")
+        self.wait_for_output(b"one\n")
+
+    def test_not_acknowledged(self) -> None:
+        """What was read but not acknowledged comes again to the next watcher."""
+        client = Papa(self.kernel.path)
+        watcher = client.watch_processes("echo")
+        self.assertEqual(read_until(watcher, lambda data: data.endswith(b"\n")), b"one\n")
+        assert watcher.connection is not None
+        watcher.connection.close()
+        self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"one\n")
+
+    def test_acknowledged(self) -> None:
+        """What was acknowledged does not come again."""
+        with self.watch("echo") as watcher:
+            watcher.read()
+            watcher.acknowledge()
+        self.echo("two")
+        self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"two\n")
+
+    def test_next_read_acknowledges(self) -> None:
+        """Reading on acknowledges what was read before, and not what is read then."""
+        watcher = self.client.watch_processes("echo")
+        watcher.read()
+        self.echo("two")
+        watcher.read()
+        assert watcher.connection is not None
+        watcher.connection.close()
+        self.assertEqual(read_until(self.connect_watch(), lambda data: data.endswith(b"\n")), b"two\n")
+
+    def connect_watch(self) -> Watcher:
+        watcher = self.connect_papa().watch_processes("echo")
+        self.addCleanup(watcher.close)
+        return watcher
+
+    def test_close_acknowledges(self) -> None:
+        """Closing acknowledges what was read."""
+        watcher = self.watch("echo")
+        watcher.read()
+        watcher.close()
+        self.echo("two")
+        self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"two\n")
+
+    def test_failure_is_no_acknowledgement(self) -> None:
+        """A block that ends in an exception has not stored what it read: it comes again."""
+        with self.assertRaises(ZeroDivisionError), self.watch("echo") as watcher:
+            watcher.read()
+            raise ZeroDivisionError
+        self.assertFalse(watcher)
+        self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"one\n")
+
+    def test_observer_takes_nothing(self) -> None:
+        """An observer may acknowledge as it likes: everything is still there for others."""
+        with self.watch("echo", observe=True) as watcher:
+            watcher.read()
+            watcher.acknowledge()
+        self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"one\n")
+
+    def test_acknowledging_twice(self) -> None:
+        """Acknowledging again, or before anything was read, says nothing."""
+        watcher = self.watch("echo")
+        watcher.acknowledge()
+        watcher.read()
+        watcher.acknowledge()
+        watcher.acknowledge()
+        self.echo("two")
+        self.assertEqual(read_until(watcher, lambda data: data.endswith(b"\n")), b"two\n")
+
+
+class ConnectionTests(WatcherTestCase):
+    """Whose connection it is."""
+
+    def test_own_while_watching(self) -> None:
+        """The watcher has the client's connection; the client makes another when it is asked."""
+        self.make_echo()
+        before = self.client.fileno()
+        watcher = self.watch("echo")
+        self.assertEqual(watcher.fileno(), before)
+        self.assertIsNone(self.client.fileno())
+        self.client.set("x", "1")
+        self.assertNotEqual(self.client.fileno(), watcher.fileno())
+
+    def test_handed_back_at_the_end(self) -> None:
+        """When nothing is left to watch the client has its connection back, and it works."""
+        watcher = self.client.make_process("job", "true", watch_immediately=True)
+        before = watcher.fileno()
+        read_to_end(watcher)
+        self.assertEqual(self.client.fileno(), before)
+        self.client.set("x", "1")
+        self.assertEqual(self.client.get("x"), "1")
+
+    def test_handed_back_by_close(self) -> None:
+        """So it does when a watcher is closed after it has read."""
+        self.make_echo()
+        watcher = self.watch("echo")
+        before = watcher.fileno()
+        self.echo("x")
+        watcher.read()
+        watcher.close()
+        self.assertEqual(self.client.fileno(), before)
+        self.assertEqual(self.client.list_values(), {})
+
+    def test_closed_without_having_read(self) -> None:
+        """A watcher that waits for nothing more ends its connection; the client makes another."""
+        self.make_echo()
+        watcher = self.watch("echo")
+        watcher.close()
+        self.assertIsNone(self.client.fileno())
+        self.assertEqual(self.client.list_values(), {})
+
+    def test_not_handed_back_to_one_that_has_another(self) -> None:
+        """A client that has made another connection keeps that one, and no descriptor is left open."""
+        before = len(os.listdir("/proc/self/fd"))
+        watcher = self.client.make_process("job", "true", watch_immediately=True)
+        self.client.set("x", "1")
+        own = self.client.fileno()
+        read_to_end(watcher)
+        self.assertEqual(self.client.fileno(), own)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    def test_truth(self) -> None:
+        """A watcher is true and of length 1 while it watches; then false, empty and not ready, and reads nothing."""
+        self.make_echo()
+        with self.client.watch_processes("echo") as watcher:
+            self.assertIsInstance(watcher, Watcher)
+            self.assertTrue(watcher)
+            self.assertEqual(len(watcher), 1)
+        self.assertFalse(watcher)
+        self.assertEqual(len(watcher), 0)
+        self.assertFalse(watcher.ready)
+        self.assertIsNone(watcher.read())
+        self.assertRaises(Error, watcher.fileno)
+        watcher.acknowledge()
+        watcher.close()
+
+    def test_leaving_early_leaves_the_process(self) -> None:
+        """Closing a watcher does nothing to the process."""
+        self.make_echo()
+        self.watch("echo").close()
+        self.echo("still there")
+        self.wait_for_output(b"still there\n")

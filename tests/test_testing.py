@@ -1,0 +1,81 @@
+"""The kernel in memory that users test with."""
+
+from __future__ import annotations
+
+import doctest
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from papa import testing
+from papa.errors import ConnectionLost, NotFound
+from papa.testing import MemoryKernel, result_of
+
+
+class MemoryKernelTests(SynchronousTestCase):
+    """A kernel in memory, as a user's test has it."""
+
+    def test_documentation(self) -> None:
+        """The example in the documentation does what it says."""
+        self.assertEqual(doctest.testmod(testing), doctest.TestResults(failed=0, attempted=13))
+
+    def test_an_endpoint(self) -> None:
+        """It is an endpoint as any other."""
+        self.assertTrue(verifyObject(IStreamClientEndpoint, MemoryKernel()))
+
+    def test_result_of(self) -> None:
+        """A result is given, a failure raised, and what has not come is an error of the test."""
+        papa = MemoryKernel()
+        kernel = result_of(papa.connect())
+        self.assertIsNone(result_of(kernel.get("x")))
+        with self.assertRaises(NotFound):
+            result_of(kernel.remove_sockets("nothing"))
+        with self.assertRaises(AssertionError):
+            result_of(Deferred())
+
+    def test_several_clients(self) -> None:
+        """Clients share what the kernel holds, and each is a connection of its own."""
+        papa = MemoryKernel()
+        first, second = result_of(papa.connect()), result_of(papa.connect())
+        result_of(first.set("x", "y"))
+        self.assertEqual(result_of(second.get("x")), "y")
+        self.assertEqual(len(papa.attendance.guests), 2)
+
+    def test_cut(self) -> None:
+        """After a cut clients connect again when time has passed; what the kernel held stays."""
+        papa = MemoryKernel()
+        kernel = result_of(papa.connect())
+        result_of(kernel.set("x", "y"))
+        papa.cut()
+        got = kernel.get("x")
+        self.assertNoResult(got)
+        papa.clock.advance(1)
+        self.assertEqual(self.successResultOf(got), "y")
+
+    def test_cut_in_the_middle(self) -> None:
+        """What is on its way when a connection is cut does not arrive."""
+        papa = MemoryKernel()
+        kernel = result_of(papa.connect())
+        papa.deaf = True
+        made = kernel.make_process("job", ["/bin/job"])
+        papa.cut()
+        papa.deaf = False
+        self.failureResultOf(made, ConnectionLost)
+        self.assertTrue(papa.kernel.idle)
+
+    def test_restart(self) -> None:
+        """Another kernel holds nothing of what the first did."""
+        papa = MemoryKernel()
+        kernel = result_of(papa.connect())
+        result_of(kernel.set("x", "y"))
+        papa.restart()
+        papa.clock.advance(1)
+        self.assertIsNone(result_of(kernel.get("x")))
+
+    def test_events(self) -> None:
+        """What happened can be looked up."""
+        papa = MemoryKernel()
+        result_of(result_of(papa.connect()).set("x", "y"))
+        self.assertEqual([(event.kind, event.name) for event in papa.events], [("value-set", "x")])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from papa.client.blocking import Papa
 from papa.client.location import Location, default_location
-from papa.errors import Unreachable
+from papa.errors import NotFound, Unreachable
+from papa.names import nearest
 
-__all__ = ["running_kernel", "started_kernel"]
+__all__ = ["running_kernel", "selected_processes", "started_kernel"]
 
 
 def started_kernel(ctx: click.Context) -> Papa:
@@ -35,3 +39,16 @@ def running_kernel(ctx: click.Context) -> Papa:
             "papa run starts one, and so does papa serve --daemonize"
         ) from error
     return Papa(ctx.obj)
+
+
+def selected_processes(papa: Papa, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """
+    The processes of these names, patterns or pids, or all.
+
+    @raise NotFound: if one of them selects nothing; with the name that was probably meant.
+    """
+    for name in names:
+        if not papa.list_processes(name):
+            matches = "no process matches" if name.endswith("*") else "there is no process"
+            raise NotFound(f"{matches} {name!r}{nearest(name, papa.list_processes())}")
+    return papa.list_processes(*names)

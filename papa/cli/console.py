@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sys
@@ -12,15 +13,17 @@ import click
 
 from papa.cli.connecting import started_kernel
 from papa.client.location import Location, default_location
-from papa.errors import ConnectionLost
+from papa.errors import BadRequest, ConnectionLost
 from papa.visible import escaped
 from papa.wire.grammar import TREE
-from papa.wire.text import BATCH_END, ERROR, PROMPT
+from papa.wire.text import BATCH_END, ERROR, EXITING, PROMPT, QUIT
 
 __all__ = ["command"]
 
 #: Telnet's interrupt: IAC IP.
 _INTERRUPT: Final = b"\xff\xf4"
+_EXITING_LINE: Final = EXITING.partition(b"\n")[0]
+_QUIT_LINE: Final = QUIT.rstrip()
 
 
 @click.command()
@@ -34,7 +37,7 @@ def command(ctx: click.Context) -> None:
     error among the answers makes the exit code 1.
     """
     started_kernel(ctx).close()
-    location = default_location() if ctx.obj is None else Location.read(ctx.obj)
+    location = default_location(console=True) if ctx.obj is None else Location.read(ctx.obj)
     with location.connect(5) as sock:
         sys.exit(_Conversation(sock, interactive=sys.stdin.isatty()).hold())
 
@@ -46,12 +49,16 @@ class _Conversation:
         self._sock = sock
         self._interactive = interactive
         self._failed = False
+        self._last = b""
 
     def hold(self) -> int:
         """Talk until one side has had enough; the exit code."""
         if self._interactive:
             _prepare_editing()
+        elif isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # Bytes that are no text are for the kernel to refuse.
         prompt = self._listen(show=self._interactive)
+        line = ""
         while prompt:
             try:
                 line = input(prompt if self._interactive else "")
@@ -62,8 +69,15 @@ class _Conversation:
             except KeyboardInterrupt:
                 click.echo()
                 continue
-            self._sock.sendall(line.encode(errors="replace") + b"\r\n")
+            try:
+                self._sock.sendall(line.encode(errors="surrogateescape") + b"\r\n")
+            except OSError as error:
+                raise ConnectionLost(f"Lost connection: {error.strerror}") from error
             prompt = self._listen()
+            if line.strip() == "exit-if-idle" and self._last == _EXITING_LINE:
+                break
+        if not prompt and not (self._last == _QUIT_LINE and "quit".startswith(line.strip().lower())):
+            raise ConnectionLost("Lost connection")
         return int(self._failed and not self._interactive)
 
     def _listen(self, *, show: bool = True) -> str:
@@ -78,9 +92,12 @@ class _Conversation:
             except OSError as error:
                 raise ConnectionLost(f"Lost connection: {error.strerror}") from error
             rest += data
+            if rest.startswith(b"\0"):
+                raise BadRequest("That is the wire for programs; the one for people is console.sock in the same folder")
             lines = rest.split(b"\n")
             rest = lines.pop()
             for line in lines:
+                self._last = line
                 self._failed = self._failed or line.startswith(ERROR.encode())
                 if show:
                     click.echo(escaped(line.decode(errors="surrogateescape")))

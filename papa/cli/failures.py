@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 import click
 
 from papa.errors import BadRequest, ConnectionLost, Error, NotFound, Unreachable
+from papa.visible import escaped
 
 __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_UNREACHABLE", "EXIT_USAGE", "fail", "reported"]
 
@@ -29,8 +30,8 @@ _CODES: Final[tuple[tuple[type[Error], int], ...]] = (
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
-    """End with a message."""
-    click.echo(f"papa: {message}", err=True)
+    """End with a message; what it quotes is shown, not acted on."""
+    click.echo(f"papa: {escaped(message)}", err=True)
     sys.exit(code)
 
 

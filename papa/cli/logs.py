@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from collections import deque
@@ -10,17 +11,16 @@ from typing import Final
 
 import click
 
-from papa.cli.connecting import running_kernel
-from papa.cli.failures import EXIT_NOT_FOUND, fail
+from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.printing import printer
 from papa.client.blocking import Watcher
-from papa.names import nearest
 from papa.records import Item, Output
 
 __all__ = ["command"]
 
 #: How long nothing must come, in seconds, for the kept output to be all there.
 _SETTLED: Final = 0.1
+_LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
 @click.command()
@@ -39,12 +39,7 @@ def command(
     Output is kept until a watcher has acknowledged it. Looking at it here takes nothing away.
     """
     with running_kernel(ctx) as papa:
-        held = papa.list_processes(*names)
-        for name in names:
-            if not name.endswith("*") and name not in held:
-                known = papa.list_processes()
-                if not any(name == str(process["pid"]) for process in known.values()):
-                    fail(f"there is no process {name!r}{nearest(name, known)}", EXIT_NOT_FOUND)
+        held = selected_processes(papa, names)
         if not held:
             return
         shown = printer(raw=raw, as_json=as_json, names=held)
@@ -78,14 +73,22 @@ def _kept(watcher: Watcher, *, follow: bool) -> list[Item]:
 def _last_lines(items: list[Item], count: int) -> list[Item]:
     """The items, cut down to the last lines of each process."""
     left = dict.fromkeys((item.name for item in items), count)
+    # Whether the line that the later output of a channel begins with was chosen.
+    goes_on: dict[tuple[str, int], bool] = {}
     chosen: deque[Item] = deque()
     for item in reversed(items):
-        if isinstance(item, Output):
-            data = item.data
-            lines = data.splitlines(keepends=True)[-left[item.name] :] if left[item.name] else []
-            left[item.name] -= len(lines)
-            if lines:
-                chosen.appendleft(replace(item, data=b"".join(lines)))
-        elif left[item.name]:
-            chosen.appendleft(item)
+        if not isinstance(item, Output):
+            if left[item.name]:
+                chosen.appendleft(item)
+            continue
+        lines: list[bytes] = []
+        for line in reversed(_LINE.findall(item.data)):
+            begun_here = line.endswith(b"\n") or (item.name, item.channel) not in goes_on
+            if begun_here:
+                goes_on[item.name, item.channel] = left[item.name] > 0
+                left[item.name] -= left[item.name] > 0
+            if goes_on[item.name, item.channel]:
+                lines.insert(0, line)
+        if lines:
+            chosen.appendleft(replace(item, data=b"".join(lines)))
     return list(chosen)

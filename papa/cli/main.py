@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
+import sys
 from typing import Any, Final
 
 import click
 
 import papa
 from papa.cli.failures import reported
+from papa.names import nearest
 
 __all__ = ["cli", "main"]
 
@@ -18,6 +22,7 @@ _VERBS: Final = {
     "run": "papa.cli.run",
     "serve": "papa.cli.serve",
     "status": "papa.cli.status",
+    "with": "papa.cli.with_sockets",
 }
 _ALIASES: Final = {"ls": "status", "ps": "status"}
 
@@ -34,6 +39,13 @@ class _Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(module).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}{nearest(args[0], [*_VERBS, *_ALIASES])}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         with reported():
@@ -69,8 +81,14 @@ def cli(ctx: click.Context, where: str | None) -> None:
     program, or 128 and the number of the signal that ended it.
     """
     ctx.obj = where
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False
 
 
 def main() -> None:
     """Run the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows few characters is no reason to fail in the middle of a log.
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="papa")

@@ -18,6 +18,9 @@ __all__ = ["JsonPrinter", "LinePrinter", "Printer", "RawPrinter", "ending", "pri
 
 _COLOURS: Final = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
+#: More than this without a newline, in bytes, is shown as if there were one.
+_LONGEST: Final = 1 << 16
+
 
 class Printer(Protocol):
     """Shows items."""
@@ -62,6 +65,7 @@ class LinePrinter:
                 self._finish(item.name)
                 self._note(item.name, item.timestamp, ending(item))
             else:
+                self._finish(item.name)  # What comes behind the hole is no part of that line.
                 self._note(item.name, item.last, f"{item.size} bytes were dropped here: the buffer was full")
         sys.stdout.flush()
 
@@ -78,7 +82,9 @@ class LinePrinter:
         for line in lines:
             yield began, line
             began = item.timestamp
-        if rest:
+        if len(rest) > _LONGEST:
+            yield began, rest
+        elif rest:
             self._partial[item.name, item.channel] = (began, rest)
 
     def _finish(self, name: str) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from subprocess import DEVNULL
 from types import FrameType
 from typing import Any
@@ -19,12 +19,36 @@ from papa.cli.failures import fail
 from papa.cli.printing import printer
 from papa.client.blocking import Papa, Watcher
 from papa.errors import BadRequest
-from papa.visible import has_controls
 
 __all__ = ["command"]
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+class _Run(click.Command):
+    """Its own options end where the program begins: what follows is the program's, with or without a --."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        start = self._program_index(args)
+        return super().parse_args(ctx, args if start is None else [*args[:start], "--", *args[start:]])
+
+    def _program_index(self, args: Sequence[str]) -> int | None:
+        """Where the program stands, if no -- is before it."""
+        options = [each for each in self.params if isinstance(each, click.Option) and not each.is_flag]
+        with_value = {spelling for option in options for spelling in option.opts}
+        named = False
+        words = iter(enumerate(args))
+        for index, word in words:
+            if word == "--":
+                return None
+            if word in with_value:
+                next(words, None)
+            elif not word.startswith("-"):
+                if named:
+                    return index
+                named = True
+        return None
+
+
+@click.command(cls=_Run)
 @click.argument("name")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("-d", "--detach", is_flag=True, help="Start it and return at once; read it with papa logs.")
@@ -112,26 +136,11 @@ def _pair(word: str, parse: Any = str) -> tuple[str, Any]:
 
 
 def _environment(variables: Iterable[str], *, clean: bool) -> dict[str, str]:
-    """The caller's variables, but for those that the wire cannot carry, and those that were asked for."""
+    """The caller's variables but papa's own, and those that were asked for."""
     asked = dict(_pair(each) for each in variables)
     if clean:
         return asked
-    carried = {key: value for key, value in os.environ.items() if not key.startswith("PAPA_")}
-    skipped = [key for key, value in carried.items() if key not in asked and ("\n" in value or "\r" in value)]
-    skipped += [key for key in carried if has_controls(key) or " " in key]
-    skipped += [key for key, value in carried.items() if not _is_text(value)]
-    for key in dict.fromkeys(skipped):
-        del carried[key]
-        click.echo(f"papa: {key} of your environment is not passed on: the console has no words for it", err=True)
-    return {**carried, **asked}
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return {key: value for key, value in os.environ.items() if not key.startswith("PAPA_")} | asked
 
 
 class _Interruption:

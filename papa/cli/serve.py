@@ -11,12 +11,16 @@ import click
 from papa import places
 from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
 from papa.client.autostart import launch
+from papa.client.location import Location
+from papa.errors import Unreachable
 
 __all__ = ["command"]
 
 
 @click.command()
-@click.option("-p", "--port", type=int, metavar="PORT", help="Serve the console at this port of 127.0.0.1.")
+@click.option(
+    "-p", "--port", type=click.IntRange(0, 65535), metavar="PORT", help="Serve the console at this port of 127.0.0.1."
+)
 @click.option("-u", "--unix-socket", metavar="PATH", help="Serve the console at this Unix path.")
 @click.option(
     "--console", multiple=True, metavar="ENDPOINT", help="Serve it there: tcp:PORT[:interface=ADDRESS] or unix:PATH."
@@ -26,20 +30,28 @@ __all__ = ["command"]
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--lifeline-fd", type=int, hidden=True)
 @click.option("--until-last-client", is_flag=True, hidden=True)
-def command(daemonize: bool, timeout: float, **options: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, daemonize: bool, timeout: float, **options: Any) -> None:
     """
     Run a kernel.
 
-    Without options its console is at 127.0.0.1:20202, if that is free, and at console.sock in the runtime folder:
-    $PAPA_RUNTIME_DIR, /run/papa for root, $XDG_RUNTIME_DIR/papa, or /tmp/papa-UID. It serves its own user and root,
-    nobody else. It ends on SIGTERM and SIGINT, without touching the processes that it has started.
+    Its console is where -p, -u and --console say, or else papa --socket or $PAPA_SOCKET, or else at 127.0.0.1:20202, if
+    that is free; and always at console.sock in the runtime folder too, if that is free: $PAPA_RUNTIME_DIR, /run/papa
+    for root, $XDG_RUNTIME_DIR/papa, or /tmp/papa-UID. It serves its own user and root, nobody else. It ends on SIGTERM
+    and SIGINT, without touching the processes that it has started.
     """
+    if ctx.obj is not None and options["port"] is options["unix_socket"] is None and not options["console"]:
+        location = Location.read(ctx.obj)
+        options |= {"port": location.port, "unix_socket": location.path}
     arguments = _arguments(options)
     if not daemonize:
         _serve(arguments, options["ready_fd"])
         return
     log = places.log_path(places.prepare(places.runtime_folder()))
-    kernel, where = launch(arguments, timeout=timeout, log=log)
+    try:
+        kernel, where = launch(arguments, timeout=timeout, log=log)
+    except Unreachable as error:
+        fail(str(error), EXIT_FAILED)
     click.echo(f"papa is home, pid {kernel.pid}, at {' and '.join(where)}; its log is {log}")
     # It is init's from now on; nothing is to be waited for.
     kernel.returncode = 0

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import click
 
-from papa.cli.connecting import running_kernel
-from papa.cli.failures import EXIT_NOT_FOUND, fail
+from papa.cli.connecting import running_kernel, selected_processes
+from papa.visible import escaped
 
 __all__ = ["command"]
 
@@ -30,7 +30,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     Also called ps and ls.
     """
     with running_kernel(ctx) as papa:
-        processes = papa.list_processes(*names)
+        processes = selected_processes(papa, names)
         sockets = {} if names else papa.list_sockets()
         values = {} if names else papa.list_values()
     if as_json:
@@ -44,8 +44,6 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
                 }
             )
         )
-    elif names and not processes:
-        fail(f"no process matches {' '.join(names)}", EXIT_NOT_FOUND)
     else:
         _show(processes, sockets, values)
 
@@ -105,7 +103,8 @@ def duration(seconds: float) -> str:
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns; on a terminal cut to its width."""
+    """Columns, of what can be shown; on a terminal cut to its width."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (heading, *rows)) for column in range(len(heading) - 1)]
     if sys.stdout.isatty():
         _rich_table(heading, rows)
@@ -120,12 +119,16 @@ def _rich_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in heading:
+    console = Console(color_system=None if click.get_current_context().color is False else "auto")
+    # What is left for the last column, which alone is cut as long as that helps.
+    used = sum(max(len(row[column]) for row in (heading, *rows)) + 2 for column in range(len(heading) - 1))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in heading[:-1]:
         table.add_column(title, no_wrap=True, overflow="ellipsis")
+    table.add_column(heading[-1], no_wrap=True, overflow="ellipsis", max_width=max(10, console.width - used))
     for row in rows:
         table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
-    Console().print(table)
+    console.print(table)
 
 
 def _style(cell: str) -> str:

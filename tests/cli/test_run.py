@@ -1,0 +1,291 @@
+"""C{papa run}."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from tests.cli.terminal import Terminal
+from tests.client.sharing import SharedKernelTestCase, end_kernel, serving_pid
+from tests.support import PATIENCE, KernelTestCase, script, until
+
+
+class RunTestCase(SharedKernelTestCase):
+    """Tests of running programs."""
+
+    def run_raw(self, *arguments: str, code: int = 0) -> str:
+        """What a program prints that is run under the name C{x}."""
+        return self.papa("run", "--raw", *arguments, code=code).stdout
+
+
+class EndTests(RunTestCase):
+    """It ends as its program ends."""
+
+    def test_exit_code(self) -> None:
+        """The exit code is the program's, and nothing is held afterwards."""
+        for code in (0, 1, 3, 255):
+            self.papa("run", f"job{code}", "--", "sh", "-c", f"exit {code}", code=code)
+        self.assertEqual(self.papa("status").stdout, "papa holds nothing.\n")
+
+    def test_signal(self) -> None:
+        """A program that a signal ended gives 128 and the signal's number, as in a shell."""
+        finished = self.papa("run", "job", "--", "sh", "-c", "kill -TERM $$", code=128 + signal.SIGTERM)
+        self.assertIn("killed by signal 15", finished.stderr)
+
+    def test_missing_program(self) -> None:
+        """A program that is not there is a failure that names it; nothing is held."""
+        finished = self.papa("run", "job", "--", "/no/such/program", code=1)
+        self.assertEqual(finished.stdout, "")
+        self.assertIn("/no/such/program", finished.stderr)
+        self.assertEqual(self.papa("status").stdout, "papa holds nothing.\n")
+
+    def test_wrong_name(self) -> None:
+        """A name that is none is wrong usage."""
+        for name in ("a b", "a:b", "*", ""):
+            self.assertEqual(self.papa("run", "--", name, "true", code=2).stdout, "")
+
+
+class OutputTests(RunTestCase):
+    """What is shown."""
+
+    def test_lines(self) -> None:
+        """Lines have their time and name, those of standard error a mark; the end is noted aside."""
+        finished = self.papa("run", "job", "--", "sh", "-c", "echo out; sleep 0.1; echo err >&2")
+        self.assertRegex(finished.stdout, r"\A\d\d:\d\d:\d\d job \| out\n\d\d:\d\d:\d\d job ! err\n\Z")
+        self.assertRegex(finished.stderr, r"\A\d\d:\d\d:\d\d job - exited with 0\n\Z")
+
+    def test_no_escapes(self) -> None:
+        """Escapes of a program are written out, and there are none of papa's own where there is no terminal."""
+        finished = self.papa("run", "job", "--", "printf", r"\033[2J\007\n")
+        self.assertIn(r"| \x1b[2J\x07", finished.stdout)
+        self.assertNotIn("\x1b", finished.stdout + finished.stderr)
+
+    def test_raw(self) -> None:
+        """Raw shows the very bytes, each channel on its own, and nothing else."""
+        finished = subprocess.run(
+            [script("papa"), "run", "--raw", "job", "--", "sh", "-c", r"printf '\033\377\0'; printf '\376' >&2"],
+            env=self.environ,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        self.assertEqual((finished.stdout, finished.stderr), (b"\x1b\xff\x00", b"\xfe"))
+
+    def test_json(self) -> None:
+        """With JSON there is nothing but JSON, one object a line, the end the last."""
+        finished = self.papa("run", "--json", "job", "--", "sh", "-c", "echo hi; exit 3", code=3)
+        self.assertEqual(finished.stderr, "")
+        kinds = [json.loads(line)["kind"] for line in finished.stdout.splitlines()]
+        self.assertEqual(kinds, ["output", "closed"])
+
+    def test_no_output(self) -> None:
+        """Nothing is captured if nothing is wanted."""
+        finished = self.papa("run", "--no-output", "job", "--", "sh", "-c", "echo hi; exit 3", code=3)
+        self.assertEqual(finished.stdout, "")
+
+    def test_narrow_character_set(self) -> None:
+        """A terminal that knows few characters gets the others written out."""
+        environ = {**self.environ, "PYTHONIOENCODING": "latin-1"}
+        finished = self.papa("run", "job", "--", "printf", r"\342\202\254\n", env=environ)
+        self.assertIn(r"| \u20ac", finished.stdout)
+
+    def test_nobody_reads(self) -> None:
+        """When nobody reads its output any more it ends quietly; what was not shown is kept, the program untouched."""
+        with subprocess.Popen(
+            [script("papa"), "run", "--raw", "--overflow", "block", "job", "--", "sh", "-c", "yes; exec sleep 1000"],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as running:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            self.assertEqual(running.stdout.read(2), b"y\n")
+            running.stdout.close()
+            self.assertEqual(running.stderr.read(), b"")
+            running.wait(PATIENCE)
+        self.assertTrue(self.connect_papa().list_processes("job")["job"]["running"])
+        with self.connect_papa().watch_processes("job") as watcher:
+            self.assertTrue(watcher.read())
+
+
+class ProgramTests(RunTestCase):
+    """What the program is given."""
+
+    def test_options_end_at_the_program(self) -> None:
+        """What stands behind the program is the program's, with and without a double dash."""
+        self.assertEqual(self.run_raw("x", "printf", "%s.", "-e", "--json", "--help"), "-e.--json.--help.")
+        self.assertEqual(self.run_raw("x", "--", "echo", "-n", "-d", "--"), "-d --")
+        self.assertEqual(self.run_raw("x", "sh", "-c", "echo $0", "-h"), "-h\n")
+
+    def test_options_before_the_program(self) -> None:
+        """Options stand before the name or between name and program."""
+        program = 'echo "$A $B"; pwd'
+        said = self.papa("run", "-e", "A=1", "x", "--env=B=2", "--cwd", "/", "--raw", "sh", "-c", program).stdout
+        self.assertEqual(said, "1 2\n/\n")
+
+    def test_words(self) -> None:
+        """Arguments arrive as they are."""
+        words = ["a b", "$HOME", '"q"', "a=b", "C:\\dir\\x", " ", "é", "", "two\nlines", "a\\", "b", "\udcff", ""]
+        said = self.run_raw("x", "--", sys.executable, "-c", "import sys; print(sys.argv[1:])", *words)
+        self.assertEqual(said, f"{words}\n")
+
+    def test_environment(self) -> None:
+        """The program has the caller's variables but papa's own, and those that were asked for."""
+        self.environ |= {"CALLER": "c", "PS1": "\\u@\\h:\\w\\ ", "ODD": "a  b\\", "BASH_FUNC_f%%": "x"}
+        said = self.run_raw("-e", "ASKED=a=b", "-e", "CALLER=new", "x", "--", "env").splitlines()
+        for line in ("CALLER=new", "ASKED=a=b", "PS1=\\u@\\h:\\w\\ ", "ODD=a  b\\", "BASH_FUNC_f%%=x"):
+            self.assertIn(line, said)
+        self.assertEqual([line for line in said if line.startswith("PAPA_")], [])
+
+    def test_whole_environment(self) -> None:
+        """All of the caller's environment arrives, whatever its values are, and however much it is."""
+        given = {"TWO": "1\n2\n", "EMPTY": "", "BYTES": "\udcff", "LARGE": "x" * 100_000, "BASH_FUNC_f%%": "() {\n}"}
+        self.environ |= given | {f"MANY{number}": "y" * 1000 for number in range(200)}
+        said = self.run_raw(
+            *("x", "--", sys.executable, "-c"),
+            f"import os; print({given!r}.items() <= os.environ.items(), sum(name.startswith('MANY') for name in "
+            "os.environ))",
+        )
+        self.assertEqual(said, "True 200\n")
+
+    def test_clean_environment(self) -> None:
+        """Or it has only what was asked for."""
+        self.assertEqual(self.run_raw("--clean-env", "-e", "A=1", "x", "--", "/usr/bin/env"), "A=1\n")
+
+    def test_variable_without_value(self) -> None:
+        """A variable that is none is wrong usage."""
+        self.assertIn("'A' is not NAME=VALUE", self.papa("run", "-e", "A", "x", "true", code=2).stderr)
+
+    def test_folder(self) -> None:
+        """The program starts in the caller's folder, or where it was told, from there."""
+        os.mkdir(os.path.join(self.folder, "sub"))
+        self.assertEqual(self.papa("run", "--raw", "x", "pwd", cwd=self.folder).stdout, f"{self.folder}\n")
+        said = self.papa("run", "--raw", "--cwd", "sub", "x", "pwd", cwd=self.folder).stdout
+        self.assertEqual(said, f"{self.folder}/sub\n")
+
+    def test_limits(self) -> None:
+        """Limits are set, one number for both or soft and hard."""
+        said = self.run_raw("--rlimit", "nofile=50:60", "--rlimit", "core=0", "x", "sh", "-c", "ulimit -n; ulimit -Hn")
+        self.assertEqual(said, "50\n60\n")
+        for wrong in ("nofile", "nofile=many", "nosuch=1", "nofile=9:8"):
+            self.papa("run", "--rlimit", wrong, "x", "true", code=2)
+
+    def test_buffer(self) -> None:
+        """The buffer has the size that it was given; what it drops is told."""
+        job = ("sh", "-c", "yes | head -c 100000")
+        self.papa("run", "-d", "--bufsize", "4k", "--overflow", "drop-oldest", "x", *job)
+        papa = self.connect_papa()
+        until(lambda: not papa.list_processes("x")["x"]["running"])
+        self.assertRegex(self.papa("status", "x").stdout, r"exited 0, \d+ B dropped")
+        self.assertLessEqual(self.papa("logs", "x").stdout.count("\n"), 2048 + 1)
+        self.assertIn("'10x' is not a size", self.papa("run", "--bufsize", "10x", "y", "true", code=2).stderr)
+
+    def test_waits_for_a_reader(self) -> None:
+        """With overflow=block nothing is lost, however small the buffer."""
+        said = self.run_raw("--bufsize", "4k", "--overflow", "block", "x", "sh", "-c", "yes | head -c 500000")
+        self.assertEqual(len(said), 500000)
+
+    def test_sockets(self) -> None:
+        """A held socket is handed over as systemd does it."""
+        self.connect_papa().make_socket("web")
+        program = "echo $LISTEN_FDS $LISTEN_FDNAMES; test $LISTEN_PID = $$ && test -S /dev/fd/3 && echo mine"
+        self.assertEqual(self.run_raw("--listen", "web", "x", "sh", "-c", program), "1 web\nmine\n")
+        finished = self.papa("run", "--listen", "nosuch", "x", "true", code=4)
+        self.assertIn("Socket 'nosuch' not found", finished.stderr)
+
+
+class HeldTests(RunTestCase):
+    """What papa holds then."""
+
+    def test_detached(self) -> None:
+        """Detached it returns at once, and says how to read along."""
+        said = self.papa("run", "-d", "job", "--", "sh", "-c", "echo hi; exec sleep 1000").stdout
+        pid = self.connect_papa().list_processes("job")["job"]["pid"]
+        self.assertEqual(said, f"job runs with pid {pid}; papa logs -f job shows what it prints\n")
+
+    def test_detached_json(self) -> None:
+        """For a program it says the same as an object."""
+        said = json.loads(self.papa("run", "-d", "--json", "job", "--", "sleep", "1000").stdout)
+        self.assertEqual(said, {"name": "job", "pid": self.connect_papa().list_processes()["job"]["pid"]})
+
+    def test_running_name(self) -> None:
+        """The name of a running process is refused, with its pid."""
+        pid = self.connect_papa().make_process("job", "sleep", "1000")["pid"]
+        finished = self.papa("run", "job", "--", "sleep", "1000", code=1)
+        self.assertEqual(finished.stdout, "")
+        self.assertIn(f"job runs already, with pid {pid}", finished.stderr)
+
+    def test_ended_name(self) -> None:
+        """So is the name of one that has ended and was not collected."""
+        papa = self.connect_papa()
+        papa.make_process("job", "sh", ["-c", "exit 5"])
+        until(lambda: not papa.list_processes("job")["job"]["running"])
+        finished = self.papa("run", "job", "--", "true", code=1)
+        self.assertIn("job has ended with 5", finished.stderr)
+
+
+class InterruptTests(RunTestCase):
+    """Ctrl-C."""
+
+    def test_passed_on(self) -> None:
+        """Ctrl-C is passed on to the program, which decides; its exit code is given back."""
+        program = "trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 0.05; done"
+        terminal = Terminal(self, [script("papa"), "run", "job", "--", "sh", "-c", program])
+        terminal.wait_for_line("job | ready")
+        terminal.press("C-c")
+        lines = terminal.wait_for_line("ended with 7")
+        self.assertTrue(any(line.endswith("sent SIGINT to job; press Ctrl-C again to terminate it") for line in lines))
+        self.assertTrue(any(line.endswith("job | caught") for line in lines), lines)
+
+    def test_again(self) -> None:
+        """A second one asks the program to terminate."""
+        program = "trap '' INT; echo ready; while :; do sleep 0.05; done"
+        terminal = Terminal(self, [script("papa"), "run", "job", "--", "sh", "-c", program])
+        terminal.wait_for_line("job | ready")
+        terminal.press("C-c")
+        terminal.wait_for_line("to terminate it")
+        terminal.press("C-c")
+        terminal.wait_for_line("ended with 143")
+
+    def test_third_time(self) -> None:
+        """A third one leaves the program running, and says so."""
+        program = "trap '' INT TERM; echo ready; while :; do sleep 0.05; done"
+        terminal = Terminal(self, [script("papa"), "run", "job", "--", "sh", "-c", program])
+        terminal.wait_for_line("job | ready")
+        terminal.press("C-c")
+        terminal.wait_for_line("to terminate it")
+        terminal.press("C-c")
+        terminal.wait_for_line("to leave it running")
+        terminal.press("C-c")
+        lines = terminal.wait_for_line("ended with 130")
+        self.assertTrue(any("job is left running; papa logs -f job reads on" in line for line in lines), lines)
+        self.assertTrue(self.connect_papa().list_processes("job")["job"]["running"])
+
+    def test_colours(self) -> None:
+        """On a terminal there are colours, unless the person wants none."""
+        command = [script("papa"), "run", "job", "--", "echo", "hi"]
+        for variables, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+            terminal = Terminal(self, ["env", *(f"{k}={v}" for k, v in variables.items()), *command])
+            terminal.wait_for_line("ended with 0")
+            self.assertEqual("\x1b[" in "".join(terminal.lines(styled=True)), coloured, variables)
+
+
+class StartTests(KernelTestCase):
+    """With no kernel there."""
+
+    def test_starts_a_kernel(self) -> None:
+        """A kernel is started where one was looked for, and stays."""
+        path = os.path.join(self.folder, "papa.sock")
+        self.addCleanup(end_kernel, path)
+        finished = self.papa("--socket", path, "run", "--raw", "job", "--", "echo", "hi")
+        self.assertEqual(finished.stdout, "hi\n")
+        self.assertIsNotNone(serving_pid(path))
+
+    def test_cannot_start_one(self) -> None:
+        """If none can be started the reason is said."""
+        finished = self.papa("--socket", "/proc/papa.sock", "run", "job", "--", "true", code=69)
+        self.assertEqual(finished.stdout, "")
+        self.assertRegex(finished.stderr, r"\Apapa: .*Cannot create /proc/papa\.sock\.lock.*\n\Z")

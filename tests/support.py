@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -14,10 +15,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 #: How long anything may take before a test gives up on it, in seconds; far more than it does take.
 PATIENCE = 30.0
@@ -41,13 +43,42 @@ def script(name: str) -> str:
     return os.path.join(os.path.dirname(sys.executable), name)
 
 
+def hold_descriptors(test: SynchronousTestCase, count: int) -> None:
+    """Let this very process open C{count} files until the test ends; skip the test where it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise SkipTest(f"needs {count} descriptors, and may have {hard}")
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+        test.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def limited_to(descriptors: int, most: int | None = None) -> tuple[str, ...]:
+    """The words in front of a command that give it a limit of open files, and a higher one that it may rise to."""
+    return ("sh", "-c", f'ulimit -Sn {descriptors} && ulimit -Hn {most or descriptors} && exec "$@"', "sh")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """
+    What a watch is sent: C{kind} is out, err, closed or hole.
+
+    @ivar figures: what stands between the name and the data: the times, and a length or an exit code.
+    """
+
+    kind: str
+    name: str
+    figures: tuple[str, ...]
+    data: bytes = b""
+
+
 class Talk:
     """A plain connection to a console."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.sock.settimeout(PATIENCE)
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def __enter__(self) -> Talk:
         return self
@@ -60,25 +91,83 @@ class Talk:
     def close(self) -> None:
         self.sock.close()
 
+    def shutdown(self) -> None:
+        """Say that nothing more will be sent."""
+        self.sock.shutdown(socket.SHUT_WR)
+
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
+
+    def _receive(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise EOFError(bytes(self.buffer))
+        self.buffer += data
+
+    def _given(self, size: int) -> bytes:
+        found = bytes(memoryview(self.buffer)[:size])
+        del self.buffer[:size]
+        return found
 
     def read_until(self, end: bytes) -> bytes:
         """Everything up to and with C{end}, at the end of what has come."""
         while not self.buffer.endswith(end):
-            data = self.sock.recv(65536)
-            if not data:
-                raise EOFError(self.buffer)
-            self.buffer += data
-        found, self.buffer = self.buffer, b""
-        return found
+            self._receive()
+        return self._given(len(self.buffer))
 
     def read_to_end(self) -> bytes:
         """Everything until the other side closes."""
-        with suppress(ConnectionResetError):
-            while data := self.sock.recv(65536):
-                self.buffer += data
-        found, self.buffer = self.buffer, b""
+        with suppress(ConnectionResetError, EOFError):
+            while True:
+                self._receive()
+        return self._given(len(self.buffer))
+
+    def peek(self, size: int) -> bytes:
+        """Just so many bytes, which are read again afterwards."""
+        while len(self.buffer) < size:
+            self._receive()
+        return bytes(self.buffer[:size])
+
+    def read_exactly(self, size: int) -> bytes:
+        """Just so many bytes."""
+        while len(self.buffer) < size:
+            self._receive()
+        return self._given(size)
+
+    def read_line(self) -> str:
+        """Everything up to the next newline, without it."""
+        while (end := self.buffer.find(b"\n")) < 0:
+            self._receive()
+        return self._given(end + 1)[:-1].decode()
+
+    def read_batch(self) -> list[Frame]:
+        """A batch of what is watched, with its end."""
+        frames = []
+        while self.peek(2) != b"] ":
+            kind, name, *figures = self.read_line().split(":")
+            data = b""
+            if kind in ("out", "err"):
+                data = self.read_exactly(int(figures[-1]))
+                if (newline := self.read_exactly(1)) != b"\n":
+                    raise AssertionError(f"{newline!r} stands behind the data of {kind}:{name}")
+            frames.append(Frame(kind, name, tuple(figures), data))
+        self.read_exactly(2)
+        return frames
+
+    def watch(self, words: str) -> str:
+        """Begin to watch; what the kernel says first."""
+        self.send(f"watch processes {words}\n".encode())
+        return self.read_line()
+
+    def watch_to_end(self, words: str = "") -> dict[str, Captured]:
+        """All that processes print until the last has ended, by their names."""
+        self.watch(words)
+        found: dict[str, Captured] = {}
+        while self.peek(2) != b"No":
+            for frame in self.read_batch():
+                found.setdefault(frame.name, Captured()).add(frame)
+            self.send(b"\n")
+        self.read_until(b"Nothing left to watch\n> ")
         return found
 
     def ask(self, line: str | bytes) -> str:
@@ -88,6 +177,25 @@ class Talk:
         while not (reply == b"> " or reply.endswith(b"\n> ")):
             reply += self.read_until(b"> ")
         return reply[:-2].decode().removesuffix("\n")
+
+
+class Captured:
+    """
+    What was sent of one process.
+
+    @ivar code: its exit code, once it has ended.
+    """
+
+    def __init__(self) -> None:
+        self.out = bytearray()
+        self.err = bytearray()
+        self.code: int | None = None
+
+    def add(self, frame: Frame) -> None:
+        if frame.kind == "closed":
+            self.code = int(frame.figures[-1])
+        else:
+            (self.out if frame.kind == "out" else self.err).extend(frame.data)
 
 
 class RealKernel:
@@ -116,7 +224,7 @@ class RealKernel:
         with open(reading, encoding="utf-8") as ready:
             self.where = [line.split()[1] for line in ready if line.startswith("ready ")]
         if not self.where:
-            self.process.wait()
+            self._reap()
             raise AssertionError(f"the kernel did not come up: {self.said()}")
         ports = [int(found[1]) for each in self.where if (found := re.fullmatch(r".*:(\d+)", each))]
         self.port = ports[0] if ports else 0
@@ -135,6 +243,10 @@ class RealKernel:
         """A bare connection over TCP if it serves it, else over its Unix path."""
         if self.port:
             return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return self.connect_unix()
+
+    def connect_unix(self) -> socket.socket:
+        """A bare connection over its Unix path."""
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(PATIENCE)
         sock.connect(self.path)
@@ -155,6 +267,33 @@ class RealKernel:
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_memory(self) -> int:
+        """The most resident memory that it has had, in bytes."""
+        return self._status("VmHWM") << 10
+
+    def wake_ups(self) -> int:
+        """How often it has woken up from waiting."""
+        return self._status("voluntary_ctxt_switches")
+
+    def _status(self, key: str) -> int:
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith(f"{key}:"))
+
+    def processor_time(self) -> float:
+        """How long it has computed, in seconds."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def children(self) -> list[int]:
+        """The pids of its children, those that have ended but were not reaped too."""
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError), open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
+                if int(stat.read().rpartition(")")[2].split()[1]) == self.pid:
+                    found.append(int(entry))
+        return found
+
     def end(self) -> int:
         """End its children, then itself; its exit code."""
         if self.process.poll() is None:
@@ -163,6 +302,9 @@ class RealKernel:
                     with suppress(OSError):
                         os.killpg(int(pid), signal.SIGKILL)
             self.process.terminate()
+        return self._reap()
+
+    def _reap(self) -> int:
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -187,12 +329,12 @@ class KernelTestCase(SynchronousTestCase):
         """A kernel under twistd; on a port that the system chooses, unless told otherwise."""
         return self._started(["twistd", "--nodaemon", "--pidfile=", "papa", *(options or ("-p", "0"))])
 
-    def serve(self, *options: str) -> RealKernel:
-        """A kernel under C{papa serve}."""
-        return self._started(["papa", "serve", *(options or ("-p", "0"))])
+    def serve(self, *options: str, under: Sequence[str] = ()) -> RealKernel:
+        """A kernel under C{papa serve}; C{under} is what to start it with, such as L{limited_to}."""
+        return self._started(["papa", "serve", *(options or ("-p", "0"))], under)
 
-    def _started(self, command: list[str]) -> RealKernel:
-        kernel = RealKernel(self.folder, [script(command[0]), *command[1:]], self.environ)
+    def _started(self, command: list[str], under: Sequence[str] = ()) -> RealKernel:
+        kernel = RealKernel(self.folder, [*under, script(command[0]), *command[1:]], self.environ)
         self.addCleanup(kernel.end)
         return kernel
 

@@ -200,6 +200,13 @@ class IWatch(Interface):
     pending: bool = Attribute("Whether there is something to take.")
     done: bool = Attribute("Whether nothing will ever come any more; what was taken can still be acknowledged.")
 
+    def newcomers() -> Mapping[str, str]:
+        """
+        The processes that have joined since the last call.
+
+        @return: by name, a text that tells each from any other process that has had its name.
+        """
+
     def take(limit: int) -> Sequence[Item | Happened]:
         """
         Up to about C{limit} bytes, in order of arrival for each process; each item is given once.
@@ -307,7 +314,16 @@ class IRemoteKernel(Interface):
     def exit_if_idle() -> object:
         """End the kernel with its last connection, if it holds nothing: whether it will."""
 
-    def watch_processes(*names: str, observe: bool = False, follow: bool = True) -> object:
+    def list_cursors(*names: str) -> object:
+        """The cursors: a dict of L{Cursor} by name."""
+
+    def move_cursor(name: str, process: str, mark: int) -> object:
+        """Have the next reading with a cursor begin elsewhere."""
+
+    def remove_cursors(*names: str) -> object:
+        """Forget cursors."""
+
+    def watch_processes(*names: str, observe: bool = False, follow: bool = True, cursor: str = "") -> object:
         """Read what processes print: an asynchronous iterator, not a Deferred."""
 
     def close() -> object:

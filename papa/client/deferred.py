@@ -37,11 +37,14 @@ from papa.commands import (
     Get,
     LendProcess,
     LendSocket,
+    ListCursors,
     ListProcesses,
     ListSockets,
     ListValues,
     MakeProcess,
     MakeSocket,
+    MoveCursor,
+    RemoveCursors,
     RemoveProcesses,
     RemoveSockets,
     RemoveValues,
@@ -52,7 +55,7 @@ from papa.commands import (
 )
 from papa.errors import ConnectionLost, Unreachable
 from papa.interfaces import IRemoteKernel
-from papa.records import Lent, Process, Socket
+from papa.records import Cursor, Lent, Process, Socket
 
 __all__ = ["RemoteKernel", "RemoteWatch", "connect"]
 
@@ -300,14 +303,31 @@ class RemoteKernel:
         leaving: bool = await self._ask(ExitIfIdle())
         return leaving
 
-    def watch_processes(self, *names: str, observe: bool = False, follow: bool = True) -> RemoteWatch:
+    @_deferred
+    async def list_cursors(self, *names: str) -> dict[str, Cursor]:
+        """The cursors of these names or patterns, or all."""
+        cursors: dict[str, Cursor] = await self._ask(ListCursors(names=names))
+        return cursors
+
+    @_deferred
+    async def move_cursor(self, name: str, process: str, mark: int) -> None:
+        """Have the next reading with a cursor begin behind so many bytes of a process's output."""
+        await self._ask(MoveCursor(name=name, process=process, mark=mark))
+
+    @_deferred
+    async def remove_cursors(self, *names: str) -> None:
+        """Forget cursors."""
+        await self._ask(RemoveCursors(names=names))
+
+    def watch_processes(self, *names: str, observe: bool = False, follow: bool = True, cursor: str = "") -> RemoteWatch:
         """
         Read what processes print, over a connection of its own.
 
         @param observe: only look: what is read is kept for others, whatever is acknowledged.
         @param follow: wait for more; otherwise end with what is there.
+        @param cursor: read with a place of this name, which outlives the reader; processes that are made later join.
         """
-        request = WatchProcesses(names=names, observe=observe, follow=follow)
+        request = WatchProcesses(names=names, observe=observe, follow=follow, cursor=cursor)
         watch = RemoteWatch(self._endpoint, self._clock, request)
         self._watches.add(watch)
         return watch

@@ -129,7 +129,7 @@ class RemoteWatch:
         if self._kernel and greeting.kernel != self._kernel:
             self._end(ConnectionLost("The kernel was replaced by another: what it held is not there any more"))
             return
-        resumed, self._kernel, self._link = bool(self._kernel), greeting.kernel, link
+        resumed, self._kernel, self._link, self._paused = bool(self._kernel), greeting.kernel, link, False
         link.listen(self._take)
         link.when_lost().addCallback(lambda _: self._await_link())
         try:
@@ -140,7 +140,8 @@ class RemoteWatch:
             self._end(error)
 
     async def _begin(self, link: Link, resumed: bool) -> None:
-        if not resumed:
+        if not resumed or self._request.cursor:
+            # A cursor knows by itself what it reads, and where it stands.
             await link.ask(self._request)
             return
         # The same processes as before, but for those that are done with.
@@ -159,7 +160,7 @@ class RemoteWatch:
 
     def _take(self, push: Push | Watching) -> None:
         if isinstance(push, Watching):
-            self._number, self._paused = push.watch, False
+            self._number = push.watch
             for name, identity in push.processes.items():
                 reading = self._readings.get(name)
                 if reading is None or reading.identity != identity:

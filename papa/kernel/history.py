@@ -110,6 +110,10 @@ class Following:
         """Whether there is something to take."""
         return self.count > 0 and self._number < self._history.last
 
+    def newcomers(self) -> dict[str, str]:
+        """Events are of no process."""
+        return {}
+
     def wake(self) -> None:
         """Something has happened."""
         if self._history.last == self._number + 1:

@@ -83,6 +83,11 @@ class HeldProcess:
         assert self._child is not None
         return self._child
 
+    @property
+    def token(self) -> str:
+        """A text that no other process has had, whatever its name."""
+        return f"{self.pid}@{self.started!r}"
+
     def record(self) -> Process:
         """How it is now."""
         return Process(

@@ -82,6 +82,7 @@ class Watch:
         self._readers: dict[str, Reader] = {}
         self._ready: dict[Reader, None] = {}
         self._taken: dict[Reader, None] = {}
+        self._newcomers: dict[str, str] = {}
 
     def add(self, reader: Reader) -> None:
         """
@@ -94,6 +95,7 @@ class Watch:
             self._leave(before)
         reader.watch = self
         self._readers[reader.process.name] = reader
+        self._newcomers[reader.process.name] = reader.process.token
         reader.process.readers.append(reader)
         if reader.pending:
             self._ready[reader] = None
@@ -112,6 +114,11 @@ class Watch:
     def pending(self) -> bool:
         """Whether there is something to take."""
         return bool(self._ready)
+
+    def newcomers(self) -> dict[str, str]:
+        """By name, what tells the processes that have joined since the last call from any other of their names."""
+        newcomers, self._newcomers = self._newcomers, {}
+        return newcomers
 
     def wake(self, reader: Reader) -> None:
         """A process has something for its reader."""

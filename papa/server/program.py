@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,7 +20,6 @@ from papa.commands import (
     Command,
     ExitIfIdle,
     Listing,
-    ListProcesses,
     MakeProcess,
     TakeSocket,
     WatchEvents,
@@ -72,8 +72,15 @@ class _Stream:
     def push(self) -> None:
         """Send a chunk, if there is any."""
         if self.watch.pending and not self._ended:
+            newcomers = self.watch.newcomers()
+            if newcomers:
+                self._protocol.send(program.push_box(self.watching(newcomers)))
             self._protocol.send(*(program.push_box(item, self._number) for item in self.watch.take(_CHUNK)))
         self.end_if_done()
+
+    def watching(self, newcomers: Mapping[str, str]) -> Watching:
+        """What the client must know of processes before it hears of them."""
+        return Watching(watch=self._number, count=self.watch.count, processes=newcomers)
 
     def end_if_done(self) -> None:
         """Say so if nothing will come any more."""
@@ -254,13 +261,9 @@ class Program(amp.BinaryBoxProtocol):
         return program.write_answer(type(asked), self._kernel.perform(replace(asked, most=most)), most)
 
     def _watch(self, request: WatchProcesses | WatchEvents) -> Box:
-        watched: Any = {}
-        if isinstance(request, WatchProcesses):
-            watched = self._kernel.perform(ListProcesses(names=request.names))
         number = next(self._numbers)
         stream = self._streams[number] = _Stream(self, number, request, self._kernel)
-        processes = {name: f"{process.pid}@{process.started!r}" for name, process in watched.items()}
-        return schema.to_box(Watching(watch=number, count=stream.watch.count, processes=processes))
+        return schema.to_box(stream.watching(stream.watch.newcomers()))
 
     def _acknowledge(self, asked: Acknowledge) -> None:
         stream = self._streams.get(asked.watch)

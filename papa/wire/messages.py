@@ -56,7 +56,7 @@ class Refused(Message):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching(Message):
     """
-    The answer to C{watch processes}.
+    The answer to C{watch processes}; said again for processes that join later.
 
     @ivar watch: the number by which the watch is called on this connection.
     @ivar count: how many processes it watches.

@@ -27,8 +27,8 @@ import papa
 os.write(1, b"begin ")
 sys.stdin.readline()
 try:
-    p = papa.Papa()
-    p.set(f"client.{os.getpid()}", "1")
+    with papa.Papa() as p:
+        p.set(f"client.{os.getpid()}", "1")
 finally:
     os.write(1, b"end ")
 """

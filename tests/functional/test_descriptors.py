@@ -240,7 +240,7 @@ class EndTests(LimitedTestCase):
         """However few there are, a kernel starts with what it gets or says why not, and leaves nothing behind."""
         for descriptors in range(9, 15):
             try:
-                self.start(descriptors)
+                self.kernel = self.serve(under=limited_to(descriptors))
             except AssertionError as error:
                 self.assertRegex(str(error), "Too many open files|There is no place left to listen at")
                 self.assertNotIn("Traceback", str(error))

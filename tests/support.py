@@ -313,6 +313,15 @@ class RealKernel:
             raise
 
 
+def is_open(descriptor: int) -> bool:
+    """Whether this process has a descriptor open."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 class KernelTestCase(SynchronousTestCase):
     """Tests that start real kernels; each test has a runtime folder of its own."""
 
@@ -354,3 +363,18 @@ class KernelTestCase(SynchronousTestCase):
         if code is not None:
             self.assertEqual(finished.returncode, code, finished.stdout + finished.stderr)
         return finished  # type: ignore[no-any-return]
+
+
+class TalkTestCase(KernelTestCase):
+    """Tests with one kernel and one conversation."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.kernel = self.serve()
+        self.talk = self.converse()
+
+    def converse(self) -> Talk:
+        """A conversation that is closed after the test."""
+        talk = self.kernel.talk()
+        self.addCleanup(talk.close)
+        return talk

@@ -23,6 +23,7 @@ from papa.wire import program
 from papa.wire.boxes import Box, read_all, serialize
 from papa.wire.messages import PROTOCOL_VERSION, Acknowledge, Greeting, Refused, Watching
 from papa.wire.program import Asked
+from tests.support import is_open
 
 GREETING = Greeting(version=PROTOCOL_VERSION, kernel="k", pid=2)
 CONSOLE = b'Papa is home. Type "help" for commands.\n> '
@@ -39,15 +40,6 @@ class UnixTransport(StringTransport):
 
     def sendFileDescriptor(self, descriptor: int) -> None:
         self.sent.append(descriptor)
-
-
-def is_open(descriptor: int) -> bool:
-    """Whether this process has a descriptor open."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
 
 
 class LinkTestCase(SynchronousTestCase):

@@ -10,7 +10,7 @@ import select
 import sys
 import time
 
-from tests.support import Frame, KernelTestCase, RealKernel, Talk, hold_descriptors, until
+from tests.support import Frame, RealKernel, Talk, TalkTestCase, hold_descriptors, until
 
 #: How much more memory than before a kernel may have had at its worst, in bytes.
 GROWTH = 12 << 20
@@ -46,19 +46,8 @@ class Gate:
             self._held = -1
 
 
-class ChildrenTestCase(KernelTestCase):
-    """Tests with one kernel and one conversation."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.kernel = self.serve()
-        self.talk = self.converse()
-
-    def converse(self) -> Talk:
-        """A conversation that is closed after the test."""
-        talk = self.kernel.talk()
-        self.addCleanup(talk.close)
-        return talk
+class ChildrenTestCase(TalkTestCase):
+    """What tests of children share."""
 
     def gate(self, name: str = "gate") -> Gate:
         """A closed gate; it is opened after the test."""

@@ -10,7 +10,7 @@ import subprocess
 
 from twisted.trial.unittest import SkipTest
 
-from tests.support import PATIENCE, Frame, KernelTestCase, Talk, until
+from tests.support import PATIENCE, Frame, Talk, TalkTestCase, until
 
 GREETING = b'Papa is home. Type "help" for commands.\n> '
 
@@ -23,19 +23,8 @@ def program(name: str) -> str:
     return found
 
 
-class ConsoleTestCase(KernelTestCase):
-    """Tests with one kernel and one conversation."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.kernel = self.serve()
-        self.talk = self.converse()
-
-    def converse(self) -> Talk:
-        """A conversation that is closed after the test."""
-        talk = self.kernel.talk()
-        self.addCleanup(talk.close)
-        return talk
+class ConsoleTestCase(TalkTestCase):
+    """What tests of the console share."""
 
     def exchange(self, request: bytes, reply: bytes) -> None:
         """Send bytes, and expect exactly these back."""

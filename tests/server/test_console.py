@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,20 +25,11 @@ from papa.server.console import MAX_LINE, Console, ConsoleFactory
 from papa.server.eventlog import EventLog
 from papa.server.program import ProgramFactory
 from papa.wire.messages import PROTOCOL_VERSION, Greeting
+from tests.server.doors import Door
 
 GREETING = b'Papa is home. Type "help" for commands.\n> '
 TOO_LONG = b"Error: The line is longer than 1048576 bytes; the program wire has no such limit\n> "
 ADDRESS = IPv4Address("TCP", "127.0.0.1", 4711)
-
-
-class Door:
-    """Lets everybody in, or nobody."""
-
-    def __init__(self, reason: str | None = None) -> None:
-        self.reason = reason
-
-    def refusal(self, transport: Any) -> str | None:
-        return self.reason
 
 
 class Deaf(StringTransport):

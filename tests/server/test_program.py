@@ -68,19 +68,11 @@ from papa.wire.messages import (
 )
 from papa.wire.program import Asked, Push
 from tests.kernel.building import Diary
+from tests.server.doors import Door
+from tests.support import is_open
 
 GREETING = Greeting(version=PROTOCOL_VERSION, kernel="the very one", pid=4711)
 ADDRESS = IPv4Address("TCP", "127.0.0.1", 4711)
-
-
-class Door:
-    """Lets everybody in, or nobody."""
-
-    def __init__(self, reason: str | None = None) -> None:
-        self.reason = reason
-
-    def refusal(self, transport: Any) -> str | None:
-        return self.reason
 
 
 @implementer(ITCPTransport)
@@ -1005,15 +997,6 @@ class ConsoleTests(SynchronousTestCase):
         protocol: Any = self.caller.protocol
         protocol.fileDescriptorReceived(writing)
         self.assertEqual(os.read(reading, 1), b"")
-
-
-def is_open(descriptor: int) -> bool:
-    """Whether this process has a descriptor open."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
 
 
 class DescriptorTests(SynchronousTestCase):

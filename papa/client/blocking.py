@@ -163,10 +163,14 @@ class Papa:
             return connection.ask(command)
 
     def _watch(self, command: MakeProcess | WatchProcesses) -> Watcher:
+        return Watcher(self, self._begin_watch(command))
+
+    def _begin_watch(self, command: MakeProcess | WatchProcesses | WatchEvents) -> Connection:
+        """Start a watch; the connection is the watch's own until L{take_back}."""
         with self._conversation() as connection:
             connection.begin_watch(command)
             self.connection = None
-            return Watcher(self, connection)
+            return connection
 
     def fileno(self) -> int | None:
         """The descriptor of the connection, if there is one."""
@@ -409,10 +413,7 @@ class Papa:
         @param follow: wait for more; otherwise end with what is there.
         @raise TooOld: if what comes behind that number is no longer kept.
         """
-        with self._conversation() as connection:
-            connection.begin_watch(WatchEvents(since=since, follow=follow))
-            self.connection = None
-            return EventReader(self, connection)
+        return EventReader(self, self._begin_watch(WatchEvents(since=since, follow=follow)))
 
     def exit_if_idle(self) -> bool:
         """Ask papa to end with its last connection, if it holds nothing; whether it does."""

@@ -1,0 +1,178 @@
+"""Where a blocking client's commands go: which kernel, started if need be, and one connection to it."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from papa.client.autostart import start_once
+from papa.client.location import Location, default_location
+from papa.client.private import PrivateKernel
+from papa.client.program import Connection
+from papa.commands import Command, MakeProcess, WatchEvents, WatchProcesses
+from papa.errors import ConnectionLost, Error, Unreachable
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """
+    A client's connection to a kernel; one is started if none runs.
+
+    One command goes after the other, whichever thread it comes from. A watch takes the connection with it; the next
+    command makes a new one.
+
+    @ivar port_or_path: where the kernel was asked for; L{None} is this user's own.
+    """
+
+    _debug_mode = False
+    _single_connection_mode = False
+    _default_port_or_path: int | str | None = None
+    _default_connection_timeout: float = 10
+    _private: dict[Location, PrivateKernel] = {}  # noqa: RUF012 - one a process, as the settings above
+    _private_lock = threading.Lock()
+
+    def __init__(self, port_or_path: int | str | None = None, connection_timeout: float | None = None) -> None:
+        """
+        Connect.
+
+        @param port_or_path: a port of 127.0.0.1 or the path of a Unix socket. By default what L{set_default_port} or
+            L{set_default_path} said, else C{$PAPA_SOCKET}, else this user's own kernel.
+        @param connection_timeout: how long to wait for a kernel, in seconds; 10 by default.
+        @raise Error: if there is no kernel and none can be started, with the reason.
+        """
+        self.port_or_path = port_or_path or self._default_port_or_path
+        self.connection_timeout = connection_timeout or self._default_connection_timeout
+        if self.port_or_path is not None:
+            self.location = Location.read(self.port_or_path)
+        elif self._debug_mode:
+            self.location = Location(chosen=False)  # Never the kernel that the environment names.
+        else:
+            self.location = default_location()
+        self.connection: Connection | None = None
+        self._kernel: PrivateKernel | None = None
+        self._lock = threading.RLock()
+        self._connect(start=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connect(self, *, start: bool = False) -> Connection:
+        if self._debug_mode and self._kernel is None:
+            self._kernel = self._private_kernel()
+        if self._kernel:
+            self.location = self._kernel.location
+        location = self.location
+        try:
+            try:
+                self.connection = Connection(location, self.connection_timeout)
+            except (OSError, ConnectionLost):  # Lost before the greeting: it was just about to end.
+                if not start or self._kernel:
+                    raise
+                start_once(location, self.connection_timeout)
+                self.connection = Connection(location, self.connection_timeout)
+        except OSError as error:
+            raise Unreachable(f"No kernel answers at {location}: {error.strerror or error}") from error
+        if self._kernel:
+            self._kernel.connected()
+        return self.connection
+
+    def _private_kernel(self) -> PrivateKernel | None:
+        """The debugging kernel of this process; L{None} if another kernel answers where one was asked for."""
+        with self._private_lock:
+            kernel = self._private.get(self.location)
+            if kernel is not None and kernel.running:
+                return kernel
+            if self.location.chosen:
+                try:
+                    self.location.connect(self.connection_timeout).close()
+                    return None
+                except OSError:
+                    pass  # Nobody is there: it is ours to take.
+            kernel = PrivateKernel(self.location, self.connection_timeout, ends_with_last=self._single_connection_mode)
+            self._private[self.location] = kernel
+            atexit.register(kernel.end)
+            return kernel
+
+    def take_back(self, connection: Connection) -> None:
+        """A watcher has finished with a connection."""
+        with self._lock:
+            if self.connection is None:
+                self.connection = connection
+            else:
+                self.discard(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """A connection is of no more use."""
+        connection.close()
+        if self._kernel:
+            self._kernel.disconnected()
+
+    @contextmanager
+    def _conversation(self) -> Iterator[Connection]:
+        """The connection; it is given up if it was lost, or left in the middle of an answer."""
+        with self._lock:
+            connection = self.connection or self._connect()
+            try:
+                yield connection
+            except BaseException as error:
+                if not isinstance(error, Error) or isinstance(error, ConnectionLost):
+                    self.close()
+                raise
+
+    def _ask(self, command: Command) -> Any:
+        with self._conversation() as connection:
+            return connection.ask(command)
+
+    def _begin_watch(self, command: MakeProcess | WatchProcesses | WatchEvents) -> Connection:
+        """Start a watch; the connection is the watch's own until L{take_back}."""
+        with self._conversation() as connection:
+            connection.begin_watch(command)
+            self.connection = None
+            return connection
+
+    def fileno(self) -> int | None:
+        """The descriptor of the connection, if there is one."""
+        return self.connection.fileno() if self.connection else None
+
+    def close(self) -> None:
+        """End the connection. The next command makes a new one."""
+        with self._lock:
+            if self.connection is not None:
+                connection, self.connection = self.connection, None
+                self.discard(connection)
+
+    @classmethod
+    def set_debug_mode(cls, mode: bool = True, quit_when_connection_closed: bool = False) -> None:
+        """
+        Use a kernel of this process's own, for tests.
+
+        @param quit_when_connection_closed: let it end with its last connection; the next L{Papa} gets a fresh one.
+        """
+        cls._debug_mode = mode
+        if quit_when_connection_closed:
+            cls._single_connection_mode = True
+
+    @classmethod
+    def set_default_port(cls, port: int) -> None:
+        """Where to connect unless told otherwise."""
+        cls._default_port_or_path = port
+
+    @classmethod
+    def set_default_path(cls, path: str) -> None:
+        """Where to connect unless told otherwise."""
+        cls._default_port_or_path = path
+
+    @classmethod
+    def set_default_connection_timeout(cls, connection_timeout: float) -> None:
+        """How long to wait for a kernel unless told otherwise, in seconds."""
+        cls._default_connection_timeout = connection_timeout

@@ -540,7 +540,7 @@ def names(p: Any, folder: str) -> object:
     papa_utils = papa.utils  # It comes with the package.
     found = {}
     for place in (papa, papa.Papa, papa.Watcher, papa_utils):
-        for name in vars(place):
+        for name in dir(place):
             thing = getattr(place, name)
             if not name.startswith("_") and not inspect.ismodule(thing):
                 is_routine = inspect.isfunction(thing) or inspect.ismethod(thing)

@@ -197,15 +197,10 @@ class IWatch(Interface):
     """One reader of the output of some processes, with its own place in each."""
 
     count: int = Attribute("How many processes it still watches.")
+    processes: Mapping[str, str] = Attribute("Their names, and what tells each from any other that has had its name.")
+    since: int = Attribute("Of events, the number of the one behind which they began; otherwise 0.")
     pending: bool = Attribute("Whether there is something to take.")
     done: bool = Attribute("Whether nothing will ever come any more; what was taken can still be acknowledged.")
-
-    def newcomers() -> Mapping[str, str]:
-        """
-        The processes that have joined since the last call.
-
-        @return: by name, a text that tells each from any other process that has had its name.
-        """
 
     def take(limit: int) -> Sequence[Item | Happened]:
         """
@@ -217,11 +212,12 @@ class IWatch(Interface):
     def acknowledge() -> None:
         """All that was taken is safe: papa may let go of it, and forget the processes whose end was taken."""
 
-    def acknowledge_to(name: str, mark: int, *, end: bool) -> None:
+    def acknowledge_to(name: str, invocation: str, mark: int, *, end: bool) -> None:
         """
         Of one process, what was taken up to a mark is safe, and its end if C{end}.
 
-        A name that is not watched, or no longer, is passed over: an acknowledgement may cross with an end.
+        One that is not watched, or no longer, is passed over: an acknowledgement may cross with an end, and with
+        another process that was made under the name.
         """
 
     def stop() -> None:
@@ -325,6 +321,9 @@ class IRemoteKernel(Interface):
 
     def watch_processes(*names: str, observe: bool = False, follow: bool = True, cursor: str = "") -> object:
         """Read what processes print: an asynchronous iterator, not a Deferred."""
+
+    def watch_events(since: int = -1, follow: bool = True) -> object:
+        """Follow what happens: an asynchronous iterator, not a Deferred."""
 
     def close() -> object:
         """Disconnect for good."""

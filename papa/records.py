@@ -111,6 +111,7 @@ class Output:
     @ivar channel: L{STDOUT} or L{STDERR}.
     @ivar timestamp: seconds since the epoch, when papa read its first byte.
     @ivar mark: how many bytes of this process, both channels together, were captured up to the end of this piece.
+    @ivar invocation: tells this process from any other that has had its name; the marks are its own.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Output:
     timestamp: float
     data: bytes
     mark: int
+    invocation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ class Hole:
 
     @ivar size: exactly how many bytes, both channels together.
     @ivar first: when the first of them was read; C{last}: the last.
-    @ivar mark: where the hole ends, counted as in L{Output}.
+    @ivar mark: where the hole ends, counted as in L{Output}; C{invocation}: as there.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Hole:
     first: float
     last: float
     mark: int
+    invocation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +146,13 @@ class Closed:
     The process has exited and its output has ended; nothing comes after this.
 
     @ivar timestamp: seconds since the epoch, of the later of the two.
+    @ivar invocation: as in L{Output}.
     """
 
     name: str
     timestamp: float
     exit_code: int
+    invocation: str
 
 
 Item: TypeAlias = Output | Hole | Closed

@@ -278,7 +278,7 @@ class Papa(Conversation):
         @param follow: wait for more; otherwise end with what is there.
         @raise TooOld: if what comes behind that number is no longer kept.
         """
-        return EventReader(self, self._begin_watch(WatchEvents(since=since, follow=follow)))
+        return EventReader(self, self._begin_watch(WatchEvents(since=since, follow=follow)), follow=follow)
 
     def exit_if_idle(self) -> bool:
         """Ask papa to end with its last connection, if it holds nothing; whether it does."""

@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from papa.client.location import Location, default_location
 from papa.client.reconnecting import Reconnecting
-from papa.client.watching import RemoteWatch
+from papa.client.watching import RemoteEvents, RemoteWatch
 from papa.commands import (
     CloseStdin,
     Command,
@@ -50,6 +50,7 @@ from papa.commands import (
     RemoveValues,
     Set,
     TakeSocket,
+    WatchEvents,
     WatchProcesses,
     WriteProcess,
 )
@@ -57,7 +58,7 @@ from papa.errors import ConnectionLost, Unreachable
 from papa.interfaces import IRemoteKernel
 from papa.records import Cursor, Lent, Process, Socket
 
-__all__ = ["RemoteKernel", "RemoteWatch", "connect"]
+__all__ = ["RemoteEvents", "RemoteKernel", "RemoteWatch", "connect"]
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -120,7 +121,7 @@ class RemoteKernel:
         self._endpoint = endpoint
         self._clock = clock
         self._reconnecting = Reconnecting(endpoint, clock)
-        self._watches: WeakSet[RemoteWatch] = WeakSet()
+        self._watches: WeakSet[RemoteWatch | RemoteEvents] = WeakSet()
 
     @_deferred
     async def start(self) -> None:
@@ -331,3 +332,14 @@ class RemoteKernel:
         watch = RemoteWatch(self._endpoint, self._clock, request)
         self._watches.add(watch)
         return watch
+
+    def watch_events(self, since: int = -1, follow: bool = True) -> RemoteEvents:
+        """
+        Follow what happens in the kernel, over a connection of its own.
+
+        @param since: begin behind this number; -1 begins now, 0 with the oldest event that is kept.
+        @param follow: wait for more; otherwise end with what is there.
+        """
+        events = RemoteEvents(self._endpoint, self._clock, WatchEvents(since=since, follow=follow))
+        self._watches.add(events)
+        return events

@@ -262,8 +262,11 @@ class Connection:
         for item in self._taken:
             if isinstance(item, Happened):
                 continue
-            said = safe.get(item.name) or Acknowledge(watch=self._watch, name=item.name)
-            safe[item.name] = replace(said, end=True) if isinstance(item, Closed) else replace(said, mark=item.mark)
+            said = safe.get(item.invocation) or Acknowledge(
+                watch=self._watch, name=item.name, invocation=item.invocation
+            )
+            said = replace(said, end=True) if isinstance(item, Closed) else replace(said, mark=item.mark)
+            safe[item.invocation] = said
         self._taken = []
         self._send(*safe.values())
         if self._ended and self._stopping is None:

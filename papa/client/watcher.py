@@ -8,10 +8,18 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, cast
 
 from papa.client.program import Connection
-from papa.errors import Error
+from papa.errors import Error, TooOld
 from papa.records import STDOUT, Closed, Happened, Hole, Item, Output
 
-__all__ = ["EventReader", "ProcessOutput", "Watcher"]
+__all__ = ["EventReader", "ProcessOutput", "Watcher", "fell_behind"]
+
+
+def fell_behind() -> TooOld:
+    """Why a kernel ends to tell what happens, though it was to go on."""
+    return TooOld(
+        "More has happened than the kernel keeps since the last event that was read: "
+        "list what is held, and follow from now on"
+    )
 
 
 class ProcessOutput(NamedTuple):
@@ -179,8 +187,12 @@ class EventReader:
     C{select} on it tells whether there is something to read; L{read} gives all of that.
     """
 
-    def __init__(self, owner: Owner, connection: Connection) -> None:
+    def __init__(self, owner: Owner, connection: Connection, *, follow: bool) -> None:
+        """
+        @param follow: whether it is to go on when all there was has been read.
+        """
         self._owner = owner
+        self._follow = follow
         self._connection: Connection | None = connection
 
     def __enter__(self) -> EventReader:
@@ -214,8 +226,12 @@ class EventReader:
 
         @return: nothing once all there was has been read, if no more was asked for.
         @raise ConnectionLost: if the kernel has gone.
+        @raise TooOld: if more has happened since the last call than the kernel keeps.
         """
-        return cast("list[Happened]", self._open().read_batch() or [])
+        events = cast("list[Happened] | None", self._open().read_batch())
+        if events is None and self._follow:
+            raise fell_behind()
+        return events or []
 
     def close(self) -> None:
         """Follow no more."""

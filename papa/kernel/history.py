@@ -96,7 +96,7 @@ class Following:
 
     def __init__(self, history: History, number: int, observer: IWatchObserver) -> None:
         self._history = history
-        self._number = number
+        self._number = self.since = number
         self._observer = observer
         self.count = 1
 
@@ -110,7 +110,8 @@ class Following:
         """Whether there is something to take."""
         return self.count > 0 and self._number < self._history.last
 
-    def newcomers(self) -> dict[str, str]:
+    @property
+    def processes(self) -> dict[str, str]:
         """Events are of no process."""
         return {}
 
@@ -132,7 +133,7 @@ class Following:
     def acknowledge(self) -> None:
         """Events are kept for their time, whoever has them."""
 
-    def acknowledge_to(self, name: str, mark: int, *, end: bool) -> None:
+    def acknowledge_to(self, name: str, invocation: str, mark: int, *, end: bool) -> None:
         """As L{acknowledge}."""
 
     def stop(self) -> None:

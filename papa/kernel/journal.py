@@ -235,17 +235,17 @@ class Journal:
                 places.remove(place)
         self._give_back()
 
-    def take(self, place: Place, name: str, limit: int) -> Iterator[Output | Hole]:
+    def take(self, place: Place, limit: int, name: str, invocation: str) -> Iterator[Output | Hole]:
         """
         Move a place on, by about C{limit} bytes at most, and give what lies in between.
 
-        @param name: put into the records.
+        @param name: put into the records, as C{invocation} is.
         """
         if place.mark < self.head:
             first, last = place.hole or (0.0, 0.0)
             size = self.head - place.mark
             place.mark, place.hole, place.block = self.head, None, None
-            yield Hole(name=name, size=size, first=first, last=last, mark=self.head)
+            yield Hole(name=name, size=size, first=first, last=last, mark=self.head, invocation=invocation)
         while place.mark < self.tail and limit > 0:
             if place.block is None:
                 place.block = self._first
@@ -263,7 +263,12 @@ class Journal:
             limit -= len(data)
             place.mark = end
             yield Output(
-                name=name, channel=block.channels[index], timestamp=block.stamps[index], data=bytes(data), mark=end
+                name=name,
+                channel=block.channels[index],
+                timestamp=block.stamps[index],
+                data=bytes(data),
+                mark=end,
+                invocation=invocation,
             )
 
     def acknowledge(self, mark: int) -> None:

@@ -35,6 +35,7 @@ class HeldProcess:
     One process, from its start until its end was acknowledged or it was removed and has exited.
 
     @ivar pid: its process id, also after its end.
+    @ivar invocation: a text that no other process has had, whatever its name.
     @ivar request: what was asked for, for comparison with another request.
     @ivar closed: its end, once it has exited and its output has ended.
     @ivar readers: the readers of its output; C{cursors}: the cursors that read it, with or without a reader now.
@@ -65,6 +66,7 @@ class HeldProcess:
         self._registry = registry
         self.started = wall()
         self.pid = 0
+        self.invocation = ""
         self._child: IChild | None = None
 
     def start(self, driver: IChildDriver, spec: ChildSpec) -> None:
@@ -76,17 +78,13 @@ class HeldProcess:
         self._child = driver.spawn(spec, self)
         self.pid = self._child.pid
         self.started = self._wall()
+        self.invocation = f"{self.pid}@{self.started!r}"
 
     @property
     def child(self) -> IChild:
         """The started program."""
         assert self._child is not None
         return self._child
-
-    @property
-    def token(self) -> str:
-        """A text that no other process has had, whatever its name."""
-        return f"{self.pid}@{self.started!r}"
 
     def record(self) -> Process:
         """How it is now."""
@@ -124,7 +122,9 @@ class HeldProcess:
 
     def _perhaps_close(self) -> None:
         if self.exit_code is not None and not self._output_open:
-            self.closed = Closed(name=self.name, timestamp=self._wall(), exit_code=self.exit_code)
+            self.closed = Closed(
+                name=self.name, timestamp=self._wall(), exit_code=self.exit_code, invocation=self.invocation
+            )
             self._registry.closed(self)
             self._wake()
 

@@ -57,7 +57,8 @@ class Reader:
     def take(self, limit: int) -> list[Item]:
         """Up to about C{limit} bytes of output; then, when all is taken, the process's end."""
         journal = self.process.journal
-        items: list[Item] = list(islice(journal.take(self.place, self.process.name, limit), _MOST_PIECES))
+        pieces = journal.take(self.place, limit, self.process.name, self.process.invocation)
+        items: list[Item] = list(islice(pieces, _MOST_PIECES))
         if self.place.mark == journal.tail and self.process.closed is not None and not self.told:
             self.told = True
             items.append(self.process.closed)
@@ -73,6 +74,8 @@ class Watch:
     be read, not how much is watched.
     """
 
+    since = 0
+
     def __init__(self, observer: IWatchObserver, *, endless: bool = False) -> None:
         """
         @param endless: whether processes may join at any time, so that it is not over without any.
@@ -82,7 +85,6 @@ class Watch:
         self._readers: dict[str, Reader] = {}
         self._ready: dict[Reader, None] = {}
         self._taken: dict[Reader, None] = {}
-        self._newcomers: dict[str, str] = {}
 
     def add(self, reader: Reader) -> None:
         """
@@ -95,7 +97,6 @@ class Watch:
             self._leave(before)
         reader.watch = self
         self._readers[reader.process.name] = reader
-        self._newcomers[reader.process.name] = reader.process.token
         reader.process.readers.append(reader)
         if reader.pending:
             self._ready[reader] = None
@@ -115,10 +116,10 @@ class Watch:
         """Whether there is something to take."""
         return bool(self._ready)
 
-    def newcomers(self) -> dict[str, str]:
-        """By name, what tells the processes that have joined since the last call from any other of their names."""
-        newcomers, self._newcomers = self._newcomers, {}
-        return newcomers
+    @property
+    def processes(self) -> dict[str, str]:
+        """What it watches now: by name, the invocation."""
+        return {name: reader.process.invocation for name, reader in self._readers.items()}
 
     def wake(self, reader: Reader) -> None:
         """A process has something for its reader."""
@@ -160,10 +161,10 @@ class Watch:
         if reader.acknowledged is not None:
             reader.acknowledged(mark, end=end)
 
-    def acknowledge_to(self, name: str, mark: int, *, end: bool) -> None:
+    def acknowledge_to(self, name: str, invocation: str, mark: int, *, end: bool) -> None:
         """One process's output is safe up to a mark; an end that was not taken cannot be."""
         reader = self._readers.get(name)
-        if reader is not None:
+        if reader is not None and reader.process.invocation == invocation:
             self._acknowledge(reader, min(mark, reader.place.mark), end=end and reader.told)
 
     def stop(self) -> None:

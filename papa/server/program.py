@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -72,15 +71,14 @@ class _Stream:
     def push(self) -> None:
         """Send a chunk, if there is any."""
         if self.watch.pending and not self._ended:
-            newcomers = self.watch.newcomers()
-            if newcomers:
-                self._protocol.send(program.push_box(self.watching(newcomers)))
             self._protocol.send(*(program.push_box(item, self._number) for item in self.watch.take(_CHUNK)))
         self.end_if_done()
 
-    def watching(self, newcomers: Mapping[str, str]) -> Watching:
-        """What the client must know of processes before it hears of them."""
-        return Watching(watch=self._number, count=self.watch.count, processes=newcomers)
+    def begun(self) -> Watching:
+        """What is watched."""
+        return Watching(
+            watch=self._number, count=self.watch.count, processes=self.watch.processes, since=self.watch.since
+        )
 
     def end_if_done(self) -> None:
         """Say so if nothing will come any more."""
@@ -263,12 +261,12 @@ class Program(amp.BinaryBoxProtocol):
     def _watch(self, request: WatchProcesses | WatchEvents) -> Box:
         number = next(self._numbers)
         stream = self._streams[number] = _Stream(self, number, request, self._kernel)
-        return schema.to_box(stream.watching(stream.watch.newcomers()))
+        return schema.to_box(stream.begun())
 
     def _acknowledge(self, asked: Acknowledge) -> None:
         stream = self._streams.get(asked.watch)
         if stream is not None:
-            stream.watch.acknowledge_to(asked.name, asked.mark, end=asked.end)
+            stream.watch.acknowledge_to(asked.name, asked.invocation, asked.mark, end=asked.end)
             stream.end_if_done()
             if stream.watch.done:
                 self._stop(asked.watch)

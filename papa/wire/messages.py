@@ -56,11 +56,12 @@ class Refused(Message):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching(Message):
     """
-    The answer to C{watch processes}; said again for processes that join later.
+    The answer to C{watch processes} and C{watch events}.
 
     @ivar watch: the number by which the watch is called on this connection.
     @ivar count: how many processes it watches.
     @ivar processes: by name, what tells each of them from any other that has had the name.
+    @ivar since: of events, the number of the one behind which they begin.
     """
 
     words = ("watching",)
@@ -68,6 +69,7 @@ class Watching(Message):
     watch: int
     count: int
     processes: Mapping[str, str]
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Acknowledge(Message):
     """
     A client has stored what a process printed.
 
+    @ivar name: of the process; C{invocation}: as its output says it.
     @ivar mark: of the last piece that is safe.
     @ivar end: whether it has taken note of the process's end, too.
     """
@@ -83,6 +86,7 @@ class Acknowledge(Message):
 
     watch: int
     name: str
+    invocation: str
     mark: int = 0
     end: bool = False
 

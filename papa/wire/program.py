@@ -57,7 +57,7 @@ _DESCRIPTOR: Final = b"descriptor"
 _MORE: Final = b"more"
 _WATCH: Final = b"watch"
 
-Push: TypeAlias = Item | Happened | Watching | WatchEnded | Greeting | Refused
+Push: TypeAlias = Item | Happened | WatchEnded | Greeting | Refused
 """What the kernel says by itself; an item comes with the number of its watch."""
 
 Asked: TypeAlias = Command | Acknowledge | Received | StopWatching
@@ -85,7 +85,7 @@ PUSHES: Final[Mapping[bytes, type[Push]]] = {
     b"hole": Hole,
     b"closed": Closed,
     b"event": Happened,
-    **{_name_of(kind): kind for kind in (Watching, WatchEnded, Greeting, Refused)},
+    **{_name_of(kind): kind for kind in (WatchEnded, Greeting, Refused)},
 }
 """What the kernel may say by itself, by name."""
 

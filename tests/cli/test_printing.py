@@ -19,7 +19,7 @@ from papa.records import STDERR, STDOUT, Closed, Hole, Item, Output
 
 
 def out(data: bytes, name: str = "web", channel: int = STDOUT, timestamp: float = 0.0) -> Output:
-    return Output(name=name, channel=channel, timestamp=timestamp, data=data, mark=0)
+    return Output(name=name, channel=channel, timestamp=timestamp, data=data, mark=0, invocation="7@0.5")
 
 
 def show(
@@ -72,7 +72,7 @@ class LineTests(SynchronousTestCase):
 
     def test_unfinished_line(self) -> None:
         """A line without a newline is shown at the end of its process, or of everything."""
-        end = Closed(name="web", timestamp=2, exit_code=0)
+        end = Closed(name="web", timestamp=2, exit_code=0, invocation="7@0.5")
         self.assertEqual(
             show([out(b"rest"), end, out(b"more", name="b")]).stdout, ("00:00:00 web | rest\n00:00:00 b   | more\n")
         )
@@ -86,20 +86,20 @@ class LineTests(SynchronousTestCase):
 
     def test_end_is_noted_aside(self) -> None:
         """How a process ended goes to standard error."""
-        result = show([Closed(name="web", timestamp=1, exit_code=3)])
+        result = show([Closed(name="web", timestamp=1, exit_code=3, invocation="7@0.5")])
         self.assertEqual((result.stdout, result.stderr), ("", "00:00:01 web - exited with 3\n"))
 
     def test_hole_is_noted_and_cuts_the_line(self) -> None:
         """What was dropped is noted aside, and what stands on both sides of it never becomes one line."""
-        hole = Hole(name="web", size=70, first=1, last=2, mark=0)
+        hole = Hole(name="web", size=70, first=1, last=2, mark=0, invocation="7@0.5")
         result = show([out(b"before"), hole, out(b"after\n")])
         self.assertEqual(result.stdout, "00:00:00 web | before\n00:00:00 web | after\n")
         self.assertEqual(result.stderr, "00:00:02 web - 70 bytes were dropped here: the buffer was full\n")
 
     def test_words_for_an_end(self) -> None:
         """An exit code is one, a signal is one."""
-        self.assertEqual(ending(Closed(name="x", timestamp=0, exit_code=0)), "exited with 0")
-        self.assertEqual(ending(Closed(name="x", timestamp=0, exit_code=-9)), "killed by signal 9")
+        self.assertEqual(ending(Closed(name="x", timestamp=0, exit_code=0, invocation="7@0.5")), "exited with 0")
+        self.assertEqual(ending(Closed(name="x", timestamp=0, exit_code=-9, invocation="7@0.5")), "killed by signal 9")
 
     def test_escapes_are_written_out(self) -> None:
         """What would act on the terminal is written out; the carriage return of a line's end is left out."""
@@ -129,7 +129,12 @@ class RawTests(SynchronousTestCase):
         """Each channel goes to its own, byte for byte, and nothing is added."""
         data = bytes(range(256))
         result = show(
-            [out(data), out(b"\xff\x00", channel=STDERR), Closed(name="web", timestamp=0, exit_code=1)], raw=True
+            [
+                out(data),
+                out(b"\xff\x00", channel=STDERR),
+                Closed(name="web", timestamp=0, exit_code=1, invocation="7@0.5"),
+            ],
+            raw=True,
         )
         self.assertEqual((result.stdout_bytes, result.stderr_bytes), (data, b"\xff\x00"))
 
@@ -143,8 +148,8 @@ class JsonTests(SynchronousTestCase):
             [
                 out(b"a\n\xc3\xa9", timestamp=1.5),
                 out(b"\x1b\xff", channel=STDERR),
-                Hole(name="web", size=70, first=1.0, last=2.0, mark=0),
-                Closed(name="web", timestamp=3.0, exit_code=-9),
+                Hole(name="web", size=70, first=1.0, last=2.0, mark=0, invocation="7@0.5"),
+                Closed(name="web", timestamp=3.0, exit_code=-9, invocation="7@0.5"),
             ],
             as_json=True,
         )
@@ -199,7 +204,9 @@ class LastLinesTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """No line, and no end either, if none is wanted."""
-        self.assertEqual(_last_lines([out(b"a\n"), Closed(name="web", timestamp=0, exit_code=0)], 0), [])
+        self.assertEqual(
+            _last_lines([out(b"a\n"), Closed(name="web", timestamp=0, exit_code=0, invocation="7@0.5")], 0), []
+        )
 
     def test_of_each(self) -> None:
         """Every process has its own count."""

@@ -450,11 +450,11 @@ class BatchTests(PlayedTestCase):
     """What is read while watching."""
 
     ITEMS: tuple[Item, ...] = (
-        Output(name="web", channel=1, timestamp=1.5, data=b"\0\0] \n> out:\n", mark=11),
-        Output(name="web", channel=2, timestamp=2.25, data=b"\x00\xff\n", mark=14),
-        Hole(name="job", first=1.0, last=2.0, size=70, mark=70),
-        Output(name="job", channel=1, timestamp=3.0, data=b"", mark=70),
-        Closed(name="job", timestamp=4.5, exit_code=-9),
+        Output(name="web", channel=1, timestamp=1.5, data=b"\0\0] \n> out:\n", mark=11, invocation="7@0.5"),
+        Output(name="web", channel=2, timestamp=2.25, data=b"\x00\xff\n", mark=14, invocation="7@0.5"),
+        Hole(name="job", first=1.0, last=2.0, size=70, mark=70, invocation="8@0.5"),
+        Output(name="job", channel=1, timestamp=3.0, data=b"", mark=70, invocation="8@0.5"),
+        Closed(name="job", timestamp=4.5, exit_code=-9, invocation="8@0.5"),
     )
     BATCH = b"".join(push(item, 7) for item in ITEMS)
 
@@ -513,7 +513,10 @@ class BatchTests(PlayedTestCase):
             said = [partner.hear() for _ in range(2)]
             self.assertEqual(
                 [asked for asked, _ in said],
-                [Acknowledge(watch=7, name="web", mark=14), Acknowledge(watch=7, name="job", mark=70, end=True)],
+                [
+                    Acknowledge(watch=7, name="web", invocation="7@0.5", mark=14),
+                    Acknowledge(watch=7, name="job", invocation="8@0.5", mark=70, end=True),
+                ],
             )
             self.assertEqual([b"_ask" in box for _, box in said], [False, False])
 
@@ -521,12 +524,32 @@ class BatchTests(PlayedTestCase):
         self.assertEqual(connection.read_batch(), list(self.ITEMS))
         connection.acknowledge()
 
+    def test_acknowledged_of_two_processes_of_one_name(self) -> None:
+        """A batch may end one process and begin another of the same name: each is acknowledged for itself."""
+        items = (
+            Output(name="web", channel=1, timestamp=1.5, data=b"former", mark=6, invocation="7@0.5"),
+            Output(name="web", channel=1, timestamp=2.5, data=b"new", mark=3, invocation="8@1.5"),
+        )
+
+        def part(partner: Partner) -> None:
+            self.assertEqual(
+                [partner.hear()[0] for _ in range(2)],
+                [
+                    Acknowledge(watch=7, name="web", invocation="7@0.5", mark=6),
+                    Acknowledge(watch=7, name="web", invocation="8@1.5", mark=3),
+                ],
+            )
+
+        connection = self.watching(part, behind=b"".join(push(item, 7) for item in items))
+        self.assertEqual(connection.read_batch(), list(items))
+        connection.acknowledge()
+
     def test_end(self) -> None:
         """The end of the watch is no batch, is seen by select, and the next answer is whole again."""
 
         def part(partner: Partner) -> None:
             partner.say(push(self.ITEMS[-1], 7) + push(WatchEnded(watch=7)))
-            self.assertEqual(partner.hear()[0], Acknowledge(watch=7, name="job", end=True))
+            self.assertEqual(partner.hear()[0], Acknowledge(watch=7, name="job", invocation="8@0.5", end=True))
             asked, box = partner.hear()
             self.assertEqual(asked, StopWatching(watch=7))
             partner.say(partner.answer_with(box, {}))
@@ -547,7 +570,7 @@ class BatchTests(PlayedTestCase):
 
         def part(partner: Partner) -> None:
             partner.say(push(self.ITEMS[0], 7))
-            self.assertEqual(partner.hear()[0], Acknowledge(watch=7, name="web", mark=11))
+            self.assertEqual(partner.hear()[0], Acknowledge(watch=7, name="web", invocation="7@0.5", mark=11))
             asked, box = partner.hear()
             self.assertEqual(asked, StopWatching(watch=7))
             partner.say(push(self.ITEMS[1], 7) + partner.answer_with(box, {}))
@@ -587,7 +610,7 @@ class BatchTests(PlayedTestCase):
 
         def part(partner: Partner) -> None:
             partner.say(push(self.ITEMS[0], 7))
-            self.assertEqual(partner.hear()[0], Acknowledge(watch=7, name="web", mark=11))
+            self.assertEqual(partner.hear()[0], Acknowledge(watch=7, name="web", invocation="7@0.5", mark=11))
             told.wait(PATIENCE)
             partner.say(push(self.ITEMS[1], 7))
 
@@ -724,7 +747,7 @@ class InterruptionTests(PlayedTestCase):
     """A signal handler that raises while an answer is being waited for."""
 
     ONE, TWO = (
-        push(Output(name="job", channel=1, timestamp=1.0, data=data, mark=mark), 7)
+        push(Output(name="job", channel=1, timestamp=1.0, data=data, mark=mark, invocation="7@0.5"), 7)
         for data, mark in ((b"one", 3), (b"two", 6))
     )
 

@@ -90,3 +90,16 @@ class CursorTests(SynchronousTestCase):
         for _ in range(20):
             self.papa.clock.advance(1)
         self.failureResultOf(asked, StopAsyncIteration)
+
+    def test_acknowledgement_of_the_process_that_had_the_name(self) -> None:
+        """Acknowledging what a former process of the name printed does not let go of what this one has."""
+        self.make("job.1")
+        self.papa.child("job.1").print(b"old")
+        old = result_of(self.watch.__anext__())
+        result_of(self.kernel.remove_processes("job.1"))
+        self.papa.child("job.1").exit(0)
+        self.make("job.1")
+        self.papa.child("job.1").print(b"new")
+        self.assertEqual(result_of(self.watch.__anext__()).name, "job.1")
+        self.watch.acknowledge(old)
+        self.assertEqual(result_of(self.kernel.list_cursors())["ship"].marks, {"job.1": 0})

@@ -369,9 +369,9 @@ class WatchTests(MemoryTestCase):
         self.assertEqual(
             reader.items,
             [
-                Output(name="job", channel=1, timestamp=0.0, data=b"one", mark=3),
-                Output(name="job", channel=2, timestamp=0.0, data=b"two", mark=6),
-                Closed(name="job", timestamp=0.0, exit_code=3),
+                Output(name="job", channel=1, timestamp=0.0, data=b"one", mark=3, invocation="1001@0.0"),
+                Output(name="job", channel=2, timestamp=0.0, data=b"two", mark=6, invocation="1001@0.0"),
+                Closed(name="job", timestamp=0.0, exit_code=3, invocation="1001@0.0"),
             ],
         )
         self.assertEqual(reader.end, "over")
@@ -768,7 +768,10 @@ class ResumptionTests(MemoryTestCase):
         self.pass_time(1)
         self.assertEqual(reader.data, printed)
         child.exit(0)
-        self.assertEqual(reader.items[-1], Closed(name="job", timestamp=self.papa.clock.seconds(), exit_code=0))
+        self.assertEqual(
+            reader.items[-1],
+            Closed(name="job", timestamp=self.papa.clock.seconds(), exit_code=0, invocation="1001@0.0"),
+        )
         reader.watch.acknowledge(reader.items[-1])
         self.pass_time(0)
         self.assertEqual((reader.end, self.papa.kernel.idle), ("over", True))

@@ -214,7 +214,7 @@ class AskingTests(LinkTestCase):
 
     def test_told(self) -> None:
         """What needs no answer is said without a number."""
-        self.link.tell(Acknowledge(watch=1, name="x", mark=2))
+        self.link.tell(Acknowledge(watch=1, name="x", invocation="7@0.5", mark=2))
         (box,) = self.asked()
         self.assertNotIn(b"_ask", box)
 
@@ -224,7 +224,7 @@ class AskingTests(LinkTestCase):
         self.link.listen(heard.append)
         asked = self.ask(WatchProcesses())
         (box,) = self.asked()
-        output = Output(name="x", channel=1, timestamp=0.5, data=b"d", mark=1)
+        output = Output(name="x", channel=1, timestamp=0.5, data=b"d", mark=1, invocation="7@0.5")
         watching = Watching(watch=1, count=1, processes={"x": "1"})
         answer = {b"_answer": box[b"_ask"]} | program.schema.to_box(watching)
         self.link.dataReceived(serialize(answer) + serialize(program.push_box(output, 1)))
@@ -249,7 +249,7 @@ class EndTests(LinkTestCase):
         self.successResultOf(self.link.when_lost())
         self.transport.clear()
         self.failureResultOf(self.ask(Get(name="x")), ConnectionLost)
-        self.link.tell(Acknowledge(watch=1, name="x", mark=2))
+        self.link.tell(Acknowledge(watch=1, name="x", invocation="7@0.5", mark=2))
         self.link.hang_up()
         self.assertEqual(self.transport.value(), b"")
 

@@ -87,7 +87,7 @@ class ReadingTests(CursorTestCase):
         child.print(b"0123456789")
         watch = self.read("ship", "job")
         self.text(watch)
-        watch.acknowledge_to("job", 4, end=False)
+        watch.acknowledge_to("job", watch.processes.get("job", ""), 4, end=False)
         watch.stop()
         self.assertEqual(self.text(self.read("ship", "job")), b"456789")
 
@@ -137,7 +137,7 @@ class ReadingTests(CursorTestCase):
         self.text(first)
         second = self.read("ship", "job")
         first.acknowledge()
-        first.acknowledge_to("job", 1, end=False)
+        first.acknowledge_to("job", first.processes.get("job", ""), 1, end=False)
         self.assertEqual(self.text(second), b"x")
         self.assertEqual(self.cursor("ship").marks, {"job": 0})
 
@@ -216,6 +216,22 @@ class ProcessTests(CursorTestCase):
         self.make().print(b"new")
         self.assertEqual(self.text(watch), b"new")
 
+    def test_acknowledgement_of_the_process_that_had_the_name(self) -> None:
+        """An acknowledgement that crosses with another process of the name counts for nothing that this one printed."""
+        child = self.make()
+        watch = self.read("ship", "*")
+        child.print(b"old")
+        (old,) = watch.take(1000)
+        self.kernel.perform(RemoveProcesses(names=("job",)))
+        child.exit(0)
+        self.make().print(b"new")
+        (new,) = watch.take(1000)
+        self.assertNotEqual(old.invocation, new.invocation)
+        watch.acknowledge_to("job", old.invocation, 3, end=True)
+        self.assertEqual(self.cursor("ship").marks, {"job": 0})
+        watch.acknowledge_to("job", new.invocation, 2, end=False)
+        self.assertEqual(self.cursor("ship").marks, {"job": 2})
+
 
 class KeepingTests(CursorTestCase):
     """Listing, moving and removing cursors."""
@@ -225,7 +241,7 @@ class KeepingTests(CursorTestCase):
         self.make().print(b"0123456789")
         watch = self.read("ship", "job")
         watch.take(1000)
-        watch.acknowledge_to("job", 4, end=False)
+        watch.acknowledge_to("job", watch.processes.get("job", ""), 4, end=False)
         self.assertEqual(
             self.cursor("ship"), Cursor(name="ship", patterns=("job",), marks={"job": 4}, behind=6, reading=True)
         )

@@ -31,7 +31,7 @@ def filled(limit: int, *pieces: bytes, lossless: bool = False) -> Journal:
 
 
 def taken(journal: Journal, place: Place, limit: int = PLENTY) -> list[Output | Hole]:
-    return list(journal.take(place, "job", limit))
+    return list(journal.take(place, limit, "job", "7@0.5"))
 
 
 def text(items: list[Output | Hole]) -> bytes:
@@ -49,8 +49,8 @@ class TakeTests(SynchronousTestCase):
         self.assertEqual(
             taken(journal, journal.join(holding=True)),
             [
-                Output(name="job", channel=STDOUT, timestamp=5.0, data=b"one", mark=3),
-                Output(name="job", channel=STDERR, timestamp=6.0, data=b"two!", mark=7),
+                Output(name="job", channel=STDOUT, timestamp=5.0, data=b"one", mark=3, invocation="7@0.5"),
+                Output(name="job", channel=STDERR, timestamp=6.0, data=b"two!", mark=7, invocation="7@0.5"),
             ],
         )
 
@@ -151,7 +151,7 @@ class BoundTests(SynchronousTestCase):
         journal = filled(1000, written)
         place = journal.join(holding=True)
         hole, *rest = taken(journal, place)
-        self.assertEqual(hole, Hole(name="job", size=59_000, first=0.0, last=0.0, mark=59_000))
+        self.assertEqual(hole, Hole(name="job", size=59_000, first=0.0, last=0.0, mark=59_000, invocation="7@0.5"))
         self.assertEqual(text(rest), written[-1000:])
 
     def test_lossless_drops_nothing(self) -> None:
@@ -275,7 +275,15 @@ class HoleTests(SynchronousTestCase):
             journal.append(STDOUT, b"b" * 80, float(second))
         hole, *rest = taken(journal, place)
         self.assertEqual(
-            hole, Hole(name="job", size=journal.head - 30, first=0.0, last=(journal.head - 1) // 80, mark=journal.head)
+            hole,
+            Hole(
+                name="job",
+                size=journal.head - 30,
+                first=0.0,
+                last=(journal.head - 1) // 80,
+                mark=journal.head,
+                invocation="7@0.5",
+            ),
         )
         self.assertEqual(text(rest), b"b" * (480 - journal.head))
         self.assertEqual(taken(journal, place), [])
@@ -288,7 +296,9 @@ class HoleTests(SynchronousTestCase):
         journal.acknowledge(place.mark)
         for second in (10, 11, 12):
             journal.append(STDOUT, b"d" * 80, float(second))
-        expected = Hole(name="job", size=journal.head - 240, first=10.0, last=11.0, mark=journal.head)
+        expected = Hole(
+            name="job", size=journal.head - 240, first=10.0, last=11.0, mark=journal.head, invocation="7@0.5"
+        )
         self.assertEqual(taken(journal, place)[0], expected)
         self.assertEqual(taken(journal, journal.join(holding=True))[0], expected)
 
@@ -299,7 +309,9 @@ class HoleTests(SynchronousTestCase):
         for second in (10, 11):
             journal.append(STDOUT, b"c" * 80, float(second))
         hole = taken(journal, journal.join(holding=True))[0]
-        expected = Hole(name="job", size=journal.head - 155, first=1.0, last=10.0, mark=journal.head)
+        expected = Hole(
+            name="job", size=journal.head - 155, first=1.0, last=10.0, mark=journal.head, invocation="7@0.5"
+        )
         self.assertEqual(hole, expected)
 
     def test_observer_is_told_too(self) -> None:
@@ -309,7 +321,15 @@ class HoleTests(SynchronousTestCase):
             journal.append(STDOUT, bytes(10), float(second))
         looking = taken(journal, journal.join(holding=False))
         self.assertEqual(
-            looking[0], Hole(name="job", size=journal.head, first=0.0, last=journal.head / 10 - 1, mark=journal.head)
+            looking[0],
+            Hole(
+                name="job",
+                size=journal.head,
+                first=0.0,
+                last=journal.head / 10 - 1,
+                mark=journal.head,
+                invocation="7@0.5",
+            ),
         )
         self.assertEqual(taken(journal, journal.join(holding=True)), looking)
 
@@ -331,7 +351,7 @@ class HoleTests(SynchronousTestCase):
         journal.acknowledge(40)
         journal.leave(place)
         hole = taken(journal, journal.join(holding=True))[0]
-        self.assertEqual(hole, Hole(name="job", size=40, first=1.0, last=1.0, mark=80))
+        self.assertEqual(hole, Hole(name="job", size=40, first=1.0, last=1.0, mark=80, invocation="7@0.5"))
 
     def test_stored_output_is_not_counted_as_dropped(self) -> None:
         """What one reader has stored was not lost when it goes before a slower one had it; that one is told."""
@@ -342,7 +362,7 @@ class HoleTests(SynchronousTestCase):
         journal.append(STDOUT, b"b" * 80, 1.0)
         self.assertGreater(journal.head, 50)
         self.assertEqual(journal.dropped, journal.head - 50)
-        hole = Hole(name="job", size=journal.head, first=0.0, last=0.0, mark=journal.head)
+        hole = Hole(name="job", size=journal.head, first=0.0, last=0.0, mark=journal.head, invocation="7@0.5")
         self.assertEqual(taken(journal, slow)[0], hole)
 
     def test_looking_reader_misses_what_others_let_go(self) -> None:
@@ -352,7 +372,7 @@ class HoleTests(SynchronousTestCase):
         taken(journal, holding, 4)
         journal.acknowledge(4)
         hole, *rest = taken(journal, looking)
-        self.assertEqual(hole, Hole(name="job", size=4, first=0.0, last=1.0, mark=4))
+        self.assertEqual(hole, Hole(name="job", size=4, first=0.0, last=1.0, mark=4, invocation="7@0.5"))
         self.assertEqual((text(rest), journal.dropped), (b"cc", 0))
 
 
@@ -392,7 +412,7 @@ class AcknowledgeTests(SynchronousTestCase):
         journal = filled(1000, b"abcdef")
         journal.acknowledge(4)
         journal.acknowledge(1)
-        expected = Output(name="job", channel=STDOUT, timestamp=0.0, data=b"ef", mark=6)
+        expected = Output(name="job", channel=STDOUT, timestamp=0.0, data=b"ef", mark=6, invocation="7@0.5")
         self.assertEqual(taken(journal, journal.join(holding=True)), [expected])
 
     def test_time_plays_no_part(self) -> None:
@@ -483,7 +503,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(holding=st.booleans())
     def join(self, holding: bool) -> None:
         if len(self.readers) < 5:
-            mark = self.acknowledged if holding else self.head
+            mark = self.acknowledged if holding else min(self.acknowledged, self.head)
             self.readers.append(_Reader(self.journal.join(holding=holding), mark, holding=holding))
 
     @precondition(lambda self: self.readers)
@@ -498,6 +518,7 @@ class JournalMachine(RuleBasedStateMachine):
                 first=self.at(reader.mark)[1],
                 last=self.at(self.head - 1)[1],
                 mark=self.head,
+                invocation="7@0.5",
             )
             assert items.pop(0) == expected
             reader.mark = self.head

@@ -36,9 +36,23 @@ class TakingTests(SynchronousTestCase):
         self.assertEqual(
             items,
             [
-                Output(name="job", channel=STDOUT, timestamp=1_000_000.0, data=b"before\n", mark=7),
-                Output(name="job", channel=STDERR, timestamp=1_000_000.0, data=b"after\n", mark=13),
-                Closed(name="job", timestamp=1_000_005.0, exit_code=3),
+                Output(
+                    name="job",
+                    channel=STDOUT,
+                    timestamp=1_000_000.0,
+                    data=b"before\n",
+                    mark=7,
+                    invocation="1001@1000000.0",
+                ),
+                Output(
+                    name="job",
+                    channel=STDERR,
+                    timestamp=1_000_000.0,
+                    data=b"after\n",
+                    mark=13,
+                    invocation="1001@1000000.0",
+                ),
+                Closed(name="job", timestamp=1_000_005.0, exit_code=3, invocation="1001@1000000.0"),
             ],
         )
         self.assertEqual((watch.pending, watch.take(PLENTY)), (False, []))
@@ -324,7 +338,7 @@ class AcknowledgeToTests(SynchronousTestCase):
         house.child("b").print(b"other")
         watch = house.watch()
         everything(watch)
-        watch.acknowledge_to("a", 4, end=False)
+        watch.acknowledge_to("a", watch.processes.get("a", ""), 4, end=False)
         watch.stop()
         self.assertEqual(data(everything(house.watch("a"))), b"ef")
         self.assertEqual(data(everything(house.watch("b"))), b"other")
@@ -337,7 +351,7 @@ class AcknowledgeToTests(SynchronousTestCase):
         child.exit(0)
         watch = house.watch("job")
         watch.take(2)
-        watch.acknowledge_to("job", 1000, end=True)
+        watch.acknowledge_to("job", watch.processes.get("job", ""), 1000, end=True)
         self.assertEqual((house.names(), watch.count), (["job"], 1))
         watch.stop()
         self.assertEqual(data(everything(house.watch("job"))), b"cdef")
@@ -350,7 +364,7 @@ class AcknowledgeToTests(SynchronousTestCase):
         child.exit(0)
         watch = house.watch("job")
         everything(watch)
-        watch.acknowledge_to("job", 3, end=True)
+        watch.acknowledge_to("job", watch.processes.get("job", ""), 3, end=True)
         self.assertEqual((house.names(), watch.count, watch.pending), ([], 0, False))
         watch.acknowledge()
 
@@ -361,7 +375,7 @@ class AcknowledgeToTests(SynchronousTestCase):
         house.child("other").print(b"xyz")
         watch = house.watch("job")
         everything(watch)
-        watch.acknowledge_to("other", 3, end=True)
+        watch.acknowledge_to("other", watch.processes.get("other", ""), 3, end=True)
         self.assertEqual(data(everything(house.watch("other"))), b"xyz")
 
 

@@ -548,7 +548,9 @@ class MalformedTests(SynchronousTestCase):
         """What is wrong and wants no answer cannot be refused but so."""
         self.assert_hung_up(
             "mark is not of its type",
-            serialize({b"_command": b"acknowledge", b"watch": b"1", b"name": b"x", b"mark": b"\x1b[2J"}),
+            serialize(
+                {b"_command": b"acknowledge", b"watch": b"1", b"name": b"x", b"invocation": b"1", b"mark": b"\x1b[2J"}
+            ),
         )
 
     def test_too_large(self) -> None:
@@ -611,20 +613,20 @@ class WatchTests(SynchronousTestCase):
 
     def acknowledge(self, watching: Watching, mark: int, *, end: bool = False, name: str = "job") -> None:
         """Acknowledge to a mark."""
-        self.caller.say(Acknowledge(watch=watching.watch, name=name, mark=mark, end=end))
+        self.caller.say(Acknowledge(watch=watching.watch, name=name, invocation="1001@0.5", mark=mark, end=end))
 
     def test_from_the_beginning_to_the_end(self) -> None:
         """Kept output comes behind the answer, new output at once, then the end; then the watch is over."""
         self.child.print(b"before")
         watching = self.caller.watch("job")
         self.assertEqual((watching.count, watching.processes), (1, {"job": "1001@0.5"}))
-        before = Output(name="job", channel=1, timestamp=0.5, data=b"before", mark=6)
+        before = Output(name="job", channel=1, timestamp=0.5, data=b"before", mark=6, invocation="1001@0.5")
         self.assertEqual(self.caller.read(), [before])
         self.child.print(b"later", 2)
-        later = Output(name="job", channel=2, timestamp=0.5, data=b"later", mark=11)
+        later = Output(name="job", channel=2, timestamp=0.5, data=b"later", mark=11, invocation="1001@0.5")
         self.assertEqual(self.caller.read(), [later])
         self.child.exit(-9)
-        self.assertEqual(self.caller.read(), [Closed(name="job", timestamp=0.5, exit_code=-9)])
+        self.assertEqual(self.caller.read(), [Closed(name="job", timestamp=0.5, exit_code=-9, invocation="1001@0.5")])
         self.acknowledge(watching, 11, end=True)
         self.assertEqual(self.caller.read(), [WatchEnded(watch=watching.watch)])
         self.assertTrue(self.house.kernel.idle)
@@ -670,7 +672,9 @@ class WatchTests(SynchronousTestCase):
         self.child.print(b"x")
         self.caller.read()
         self.acknowledge(watching, 1, name="other")
-        self.caller.say(Acknowledge(watch=99, name="job", mark=1), StopWatching(watch=99), Received())
+        self.caller.say(
+            Acknowledge(watch=99, name="job", invocation="1001@0.5", mark=1), StopWatching(watch=99), Received()
+        )
         self.assertFalse(self.caller.transport.disconnecting)
         self.caller.lose()
         other = self.house.caller()
@@ -717,7 +721,7 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(self.caller.read(), [WatchEnded(watch=watching.watch)])
         self.child.exit(0)
         watching = self.caller.watch("job", follow=False)
-        closed = Closed(name="job", timestamp=0.5, exit_code=0)
+        closed = Closed(name="job", timestamp=0.5, exit_code=0, invocation="1001@0.5")
         self.assertEqual(self.caller.read(), [closed, WatchEnded(watch=watching.watch)])
         self.acknowledge(watching, 0, end=True)
         self.assertEqual(self.caller.read(), [])
@@ -741,7 +745,7 @@ class WatchTests(SynchronousTestCase):
         self.caller.ask(RemoveProcesses(names=("job",)))
         self.child.print(b"lost")
         self.child.exit(1)
-        self.assertEqual(self.caller.read(), [Closed(name="job", timestamp=0.5, exit_code=1)])
+        self.assertEqual(self.caller.read(), [Closed(name="job", timestamp=0.5, exit_code=1, invocation="1001@0.5")])
 
     def test_nothing_is_left_behind(self) -> None:
         """When a connection goes its watches go with it, and new output is kept for the next."""
@@ -786,7 +790,7 @@ class SlowClientTests(SynchronousTestCase):
         last = pushed[-1]
         assert isinstance(last, Output)
         self.assertEqual(last.mark, 5_000_000)
-        self.caller.say(Acknowledge(watch=watching.watch, name="job", mark=5_000_000))
+        self.caller.say(Acknowledge(watch=watching.watch, name="job", invocation="1001@0.5", mark=5_000_000))
 
     def test_a_process_that_may_not_lose_output_waits(self) -> None:
         """With overflow=block the process is made to wait, goes on when there is room again, and nothing is lost."""
@@ -803,7 +807,7 @@ class SlowClientTests(SynchronousTestCase):
             self.assertTrue(pushed)
             total += len(data(pushed))
             self.assertFalse([push for push in pushed if isinstance(push, Hole)])
-            self.caller.say(Acknowledge(watch=watching.watch, name="job", mark=total))
+            self.caller.say(Acknowledge(watch=watching.watch, name="job", invocation="1001@0.5", mark=total))
         self.assertFalse(child.paused)
 
     def test_acknowledgements_are_read_while_output_waits(self) -> None:
@@ -816,7 +820,8 @@ class SlowClientTests(SynchronousTestCase):
         marks = [push.mark for push in self.caller.pushed if isinstance(push, Output)]
         self.assertTrue(self.caller.transport.value())
         self.caller.say(
-            Acknowledge(watch=watching.watch, name="job", mark=marks[-1]), StopWatching(watch=watching.watch)
+            Acknowledge(watch=watching.watch, name="job", invocation="1001@0.5", mark=marks[-1]),
+            StopWatching(watch=watching.watch),
         )
         other = self.house.caller()
         other.watch("job")

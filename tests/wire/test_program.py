@@ -135,7 +135,7 @@ for kind in set(ALL) - {Help, Quit} - set(FIELDS):
     FIELDS[kind] = {field.name: SIMPLE[hints[field.name]] for field in dataclasses.fields(kind)}
 
 MESSAGES: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
-    Acknowledge: {"watch": numbers, "name": names, "mark": numbers, "end": st.booleans()},
+    Acknowledge: {"watch": numbers, "name": names, "invocation": names, "mark": numbers, "end": st.booleans()},
     Received: {},
     StopWatching: {"watch": numbers},
 }
@@ -193,9 +193,10 @@ pushes = any_of(
             "timestamp": stamps,
             "data": st.binary(max_size=70000),
             "mark": numbers,
+            "invocation": names,
         },
-        Hole: {"name": names, "size": numbers, "first": stamps, "last": stamps, "mark": numbers},
-        Closed: {"name": names, "timestamp": stamps, "exit_code": st.integers(-64, 255)},
+        Hole: {"name": names, "size": numbers, "first": stamps, "last": stamps, "mark": numbers, "invocation": names},
+        Closed: {"name": names, "timestamp": stamps, "exit_code": st.integers(-64, 255), "invocation": names},
     }
 )
 #: Boxes of bytes that mean something here and there.

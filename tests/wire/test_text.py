@@ -94,15 +94,19 @@ def read_frames(data: bytes) -> list[Output | Hole | Closed]:
         kind, name, *figures = header.decode().split(":")
         if kind == "hole":
             first, last, size = figures
-            found.append(Hole(name=name, size=int(size), first=float(first), last=float(last), mark=0))
+            found.append(
+                Hole(name=name, size=int(size), first=float(first), last=float(last), mark=0, invocation="7@0.5")
+            )
             continue
         stamp, figure = figures
         if kind == "closed":
-            found.append(Closed(name=name, timestamp=float(stamp), exit_code=int(figure)))
+            found.append(Closed(name=name, timestamp=float(stamp), exit_code=int(figure), invocation="7@0.5"))
             continue
         text, newline, data = data[: int(figure)], data[int(figure) :][:1], data[int(figure) + 1 :]
         assert newline == b"\n", "a frame is not as long as its header says"
-        found.append(Output(name=name, channel=channels[kind], timestamp=float(stamp), data=text, mark=0))
+        found.append(
+            Output(name=name, channel=channels[kind], timestamp=float(stamp), data=text, mark=0, invocation="7@0.5")
+        )
     return found
 
 
@@ -290,10 +294,10 @@ class ListTests(SynchronousTestCase):
 
 
 ITEMS: list[Output | Hole | Closed] = [
-    Output(name="a", channel=STDOUT, timestamp=1.5, data=b"x\n] \n> ", mark=7),
-    Output(name="a", channel=STDERR, timestamp=2.0, data=b"", mark=7),
-    Hole(name="a", size=3, first=0.25, last=0.5, mark=10),
-    Closed(name="a", timestamp=3.0, exit_code=-15),
+    Output(name="a", channel=STDOUT, timestamp=1.5, data=b"x\n] \n> ", mark=7, invocation="7@0.5"),
+    Output(name="a", channel=STDERR, timestamp=2.0, data=b"", mark=7, invocation="7@0.5"),
+    Hole(name="a", size=3, first=0.25, last=0.5, mark=10, invocation="7@0.5"),
+    Closed(name="a", timestamp=3.0, exit_code=-15, invocation="7@0.5"),
 ]
 
 
@@ -326,9 +330,20 @@ class FrameTests(SynchronousTestCase):
                     timestamp=stamps,
                     data=st.binary(max_size=40),
                     mark=st.just(0),
+                    invocation=st.just("7@0.5"),
                 ),
-                st.builds(Hole, name=names, size=st.integers(1, 1 << 50), first=stamps, last=stamps, mark=st.just(0)),
-                st.builds(Closed, name=names, timestamp=stamps, exit_code=st.integers(-64, 255)),
+                st.builds(
+                    Hole,
+                    name=names,
+                    size=st.integers(1, 1 << 50),
+                    first=stamps,
+                    last=stamps,
+                    mark=st.just(0),
+                    invocation=st.just("7@0.5"),
+                ),
+                st.builds(
+                    Closed, name=names, timestamp=stamps, exit_code=st.integers(-64, 255), invocation=st.just("7@0.5")
+                ),
             ),
             max_size=6,
         )

@@ -35,7 +35,8 @@ class Client:
                 os.setresgid(user, user, user)
                 os.setresuid(user, user, user)
                 with connect() as sock:
-                    sock.sendall(request)
+                    with contextlib.suppress(ConnectionError):  # Refused already: the reason can be read all the same.
+                        sock.sendall(request)
                     while patient and (data := sock.recv(65536)):
                         os.write(writing, data)
             except ConnectionError:

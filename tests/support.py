@@ -226,7 +226,7 @@ class RealKernel:
         if not self.where:
             self._reap()
             raise AssertionError(f"the kernel did not come up: {self.said()}")
-        ports = [int(found[1]) for each in self.where if (found := re.fullmatch(r".*:(\d+)", each))]
+        ports = [int(found[1]) for each in self.where if (found := re.fullmatch(r"(?!ssl:).*:(\d+)", each))]
         self.port = ports[0] if ports else 0
         self.path = next((each for each in self.where if each.startswith("/")), "")
 
@@ -322,6 +322,11 @@ def is_open(descriptor: int) -> bool:
     return True
 
 
+def plain_environ() -> dict[str, str]:
+    """This environment, but for what papa reads, and for where the Python that runs the tests finds its modules."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PAPA_", "PYTHONPATH"))}
+
+
 class KernelTestCase(SynchronousTestCase):
     """Tests that start real kernels; each test has a runtime folder of its own."""
 
@@ -329,10 +334,7 @@ class KernelTestCase(SynchronousTestCase):
         self.folder = tempfile.mkdtemp(prefix="papa-test-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         runtime = os.path.join(self.folder, "run")
-        self.environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("PAPA_")},
-            "PAPA_RUNTIME_DIR": runtime,
-        }
+        self.environ = {**plain_environ(), "PAPA_RUNTIME_DIR": runtime}
 
     def twistd(self, *options: str) -> RealKernel:
         """A kernel under twistd; on a port that the system chooses, unless told otherwise."""

@@ -16,15 +16,14 @@ from functools import cache
 
 from papa import Papa, Watcher
 from papa.records import Closed, Output
-from tests.support import PATIENCE, KernelTestCase, RealKernel, script, until
+from tests.support import PATIENCE, KernelTestCase, RealKernel, plain_environ, script, until
 
 
 @cache
 def _shared() -> tuple[RealKernel, dict[str, str]]:
     """The kernel of this test run, and the environment that its clients need; it ends with the run."""
     folder = tempfile.mkdtemp(prefix="papa-test-")
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("PAPA_")}
-    environ["PAPA_RUNTIME_DIR"] = os.path.join(folder, "run")
+    environ = {**plain_environ(), "PAPA_RUNTIME_DIR": os.path.join(folder, "run")}
     kernel = RealKernel(folder, [script("papa"), "serve", "-u", os.path.join(folder, "console.sock")], environ)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(kernel.end)

@@ -60,11 +60,11 @@ class Options(usage.Options):
         self["control"] = []
 
     def opt_console(self, description: str) -> None:
-        """Serve the console at this endpoint, tcp:PORT[:interface=ADDRESS] or unix:PATH; may be repeated."""
+        """Serve the console there: tcp:PORT[:interface=ADDRESS], unix:PATH or ssl:PORT:…; may be repeated."""
         self["console"].append(description)
 
     def opt_control(self, description: str) -> None:
-        """Serve programs (AMP) at this endpoint, written likewise; may be repeated."""
+        """Serve programs (AMP) there, written likewise; may be repeated."""
         self["control"].append(description)
 
     def postOptions(self) -> None:

@@ -23,8 +23,12 @@ __all__ = ["command"]
 )
 @click.option("-u", "--unix-socket", metavar="PATH", help="Serve the console at this Unix path.")
 @click.option(
-    "--console", multiple=True, metavar="ENDPOINT", help="Serve it there: tcp:PORT[:interface=ADDRESS] or unix:PATH."
+    "--console",
+    multiple=True,
+    metavar="ENDPOINT",
+    help="Serve it there: tcp:PORT[:interface=ADDRESS], unix:PATH or ssl:PORT:…; may be repeated.",
 )
+@click.option("--control", multiple=True, metavar="ENDPOINT", help="Serve programs (AMP) there; may be repeated.")
 @click.option("--daemonize", is_flag=True, help="Return as soon as the kernel serves, and leave it in the background.")
 @click.option("--timeout", type=float, default=10, show_default=True, help="How long --daemonize waits, in seconds.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -37,8 +41,9 @@ def command(ctx: click.Context, /, daemonize: bool, timeout: float, **options: A
 
     Its console is where -p, -u and --console say, or else papa --socket or $PAPA_SOCKET, or else at 127.0.0.1:20202, if
     that is free; and always at console.sock in the runtime folder too, if that is free: $PAPA_RUNTIME_DIR, /run/papa
-    for root, $XDG_RUNTIME_DIR/papa, or /tmp/papa-UID. It serves its own user and root, nobody else. It ends on SIGTERM
-    and SIGINT, without touching the processes that it has started.
+    for root, $XDG_RUNTIME_DIR/papa, or /tmp/papa-UID. It serves its own user and root, nobody else; at an endpoint
+    ssl:PORT:interface=ADDRESS:privateKey=FILE:certKey=FILE:clientCerts=FILE also whoever shows a certificate that one
+    in clientCerts has signed. It ends on SIGTERM and SIGINT, without touching the processes that it has started.
     """
     if ctx.obj is not None and options["port"] is options["unix_socket"] is None and not options["console"]:
         location = Location.read(ctx.obj)
@@ -66,7 +71,7 @@ def _arguments(options: dict[str, Any]) -> list[str]:
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             arguments.append(flag)
-        elif name == "console":
+        elif isinstance(value, tuple):
             arguments += [word for each in value for word in (flag, each)]
         elif value is not None and value is not False:
             arguments += [flag, str(value)]

@@ -82,29 +82,34 @@ def _deferred(
     return started
 
 
-def _endpoint(reactor: Any, location: Location) -> IStreamClientEndpoint:
+def _endpoint(reactor: Any, where: int | str | IStreamClientEndpoint | None) -> tuple[IStreamClientEndpoint, str]:
+    """What to connect to, and how it is called in messages."""
+    if not isinstance(where, int | str | None):
+        return where, str(where)
+    location = default_location() if where is None else Location.read(where)
     if location.path is None:
-        return TCP4ClientEndpoint(reactor, "127.0.0.1", location.port or 0)
-    return UNIXClientEndpoint(reactor, location.path)
+        return TCP4ClientEndpoint(reactor, "127.0.0.1", location.port or 0), str(location)
+    return UNIXClientEndpoint(reactor, location.path), str(location)
 
 
 @_deferred
-async def connect(reactor: Any, where: int | str | None = None) -> RemoteKernel:
+async def connect(reactor: Any, where: int | str | IStreamClientEndpoint | None = None) -> RemoteKernel:
     """
     Connect to a kernel.
 
-    @param where: a port of 127.0.0.1 or a Unix path, of a program wire or a console; this user's own kernel by default.
+    @param where: a port of 127.0.0.1, a Unix path or any Twisted endpoint, as C{clientFromString} gives one for
+        C{tls:…}, of a program wire or a console; this user's own kernel by default.
     @raise Unreachable: if no kernel answers there.
     @raise Error: if it refuses.
     """
-    location = default_location() if where is None else Location.read(where)
-    kernel = RemoteKernel(_endpoint(reactor, location), reactor)
+    endpoint, name = _endpoint(reactor, where)
+    kernel = RemoteKernel(endpoint, reactor)
     try:
         await kernel.start()
     except BaseException as error:
         await kernel.close()
         if isinstance(error, Unreachable):
-            raise Unreachable(f"{error} (looked for at {location})") from error
+            raise Unreachable(f"{error} (looked for at {name})") from error
         raise
     return kernel
 

@@ -1,10 +1,12 @@
-"""Who gets in: those who could act as papa's user anyway, that is this user and root."""
+"""Who gets in: those who could act as papa's user anyway, this user and root; over TLS, who shows a certificate."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
 from typing import Any
+
+from twisted.internet.interfaces import ISSLTransport
 
 from papa.drivers.peers import peer_uid
 
@@ -26,8 +28,10 @@ class Access:
         """
         Why a new connection is not let in; L{None} if it is.
 
-        @param transport: a connected TCP or Unix transport, before anything was read from it.
+        @param transport: a connected transport, before anything was read from it.
         """
+        if ISSLTransport.providedBy(transport):
+            return None  # It has shown a certificate, or would not have come so far.
         uid = self._identify(transport.getHandle())
         if uid is None:
             return "this connection's user cannot be told"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -16,7 +17,7 @@ from papa.drivers.paths import SocketPath
 from papa.drivers.peers import listener_uid
 from papa.drivers.ports import adopt_path
 from papa.drivers.sockets import listen_tcp, listen_unix
-from papa.endpoints import Endpoint, TcpEndpoint
+from papa.endpoints import Endpoint, TcpEndpoint, TlsEndpoint, UnixEndpoint
 from papa.errors import SocketFailed
 
 __all__ = ["Listening"]
@@ -53,8 +54,9 @@ class Listening(Service):
         @raise Error: if the endpoint is not to be had and not optional.
         """
         try:
+            factory = self._secured()
             with self._bind() as sock:
-                self._adopt(sock)
+                self._adopt(sock, factory)
         except SocketFailed as error:
             if not self._optional:
                 raise
@@ -62,9 +64,20 @@ class Listening(Service):
             return
         self._log.info("serving at {where}", where=self.where)
 
+    def _secured(self) -> Any:
+        if not isinstance(self._endpoint, TlsEndpoint):
+            return self._factory
+        try:
+            from papa.server.secured import secured
+        except ImportError as error:
+            raise SocketFailed(
+                f"ssl: endpoints need more than papa itself: pip install 'papa[tls]' ({error})"
+            ) from error
+        return secured(self._factory, self._endpoint, self._reactor)
+
     def _bind(self) -> Any:
         endpoint = self._endpoint
-        if not isinstance(endpoint, TcpEndpoint):
+        if isinstance(endpoint, UnixEndpoint):
             sock, self._path = listen_unix(endpoint.path, _BACKLOG)
             return sock
         try:
@@ -72,15 +85,15 @@ class Listening(Service):
         except OSError as error:
             raise _taken(endpoint, error) from error
 
-    def _adopt(self, sock: Any) -> None:
+    def _adopt(self, sock: Any, factory: Any) -> None:
         """Have the reactor accept from a copy of the socket."""
         try:
-            if isinstance(self._endpoint, TcpEndpoint):
-                self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, self._factory)
-                self.where = TcpEndpoint(host=self._endpoint.host, port=sock.getsockname()[1])
-            else:
-                self._port = adopt_path(self._reactor, sock.fileno(), self._factory)
+            if isinstance(self._endpoint, UnixEndpoint):
+                self._port = adopt_path(self._reactor, sock.fileno(), factory)
                 self.where = self._endpoint
+            else:
+                self._port = self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory)
+                self.where = replace(self._endpoint, port=sock.getsockname()[1])
         except OSError as error:
             if self._path is not None:
                 self._path.release(unlink=True)
@@ -101,10 +114,10 @@ class Listening(Service):
         return Deferred.fromCoroutine(self._stop())
 
 
-def _taken(endpoint: TcpEndpoint, error: OSError) -> SocketFailed:
+def _taken(endpoint: TcpEndpoint | TlsEndpoint, error: OSError) -> SocketFailed:
     message = f"Cannot listen on {endpoint}: {error.strerror}"
     if error.errno != errno.EADDRINUSE:
         return SocketFailed(message)
     owner = listener_uid(endpoint.port) if endpoint.host == "127.0.0.1" else None
     by = "" if owner is None else f" by a program of {'this user' if owner == os.geteuid() else f'uid {owner}'}"
-    return SocketFailed(f"{message}{by}: choose another port with -p")
+    return SocketFailed(f"{message}{by}: choose another port")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.endpoints import TcpEndpoint, UnixEndpoint, parse
+from papa.endpoints import TcpEndpoint, TlsEndpoint, UnixEndpoint, parse
 from papa.errors import BadRequest, Error, NotAllowed
 
 
@@ -27,10 +27,38 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parse("unix:/run/a:b"), UnixEndpoint(path="/run/a:b"))
 
     def test_refuses_nonsense(self) -> None:
-        """What is no endpoint is refused, and the message shows the three ways to write one."""
-        for description in ("", "tcp", "tcp:", "tcp:x", "tcp:-1", "tcp:1:2", "unix:", "ssl:443", "20202", "/run/x"):
+        """What is no endpoint is refused, and the message shows the ways to write one."""
+        for description in (
+            *("", "tcp", "tcp:", "tcp:x", "tcp:-1", "tcp:1:2", "unix:", "20202", "/run/x", "udp:1:interface=::1"),
+            *("tcp:1:interface", "tcp:1:privateKey=/k", "tcp:1:interface=::1:interface=::1", "tcp:1:x:interface=::1"),
+            *("ssl:443", "ssl:443:privateKey=/k", "ssl:443:privateKey=/k:certKey=/c", "ssl::privateKey=/k"),
+            "ssl:443:privateKey=/k:certKey=/c:clientCerts=/a:backlog=3",
+        ):
             error = self.assertRaises(BadRequest, parse, description)
-            self.assertIn("write tcp:PORT, tcp:PORT:interface=::1 or unix:PATH", str(error))
+            self.assertIn("write tcp:PORT, tcp:PORT:interface=::1, unix:PATH or ssl:PORT", str(error))
+
+    def test_tls(self) -> None:
+        """A TLS endpoint names its key, its certificate and its clients' authorities, in any order."""
+        expected = TlsEndpoint(port=443, private_key="/k", certificate="/c", authorities="/a")
+        self.assertEqual(parse("ssl:443:privateKey=/k:certKey=/c:clientCerts=/a"), expected)
+        self.assertEqual(parse("ssl:443:clientCerts=/a:certKey=/c:privateKey=/k"), expected)
+        self.assertEqual(expected.host, "127.0.0.1")
+
+    def test_tls_serves_other_machines(self) -> None:
+        """Whoever shows a certificate may come from elsewhere; an interface is an address all the same."""
+        files = r"privateKey=/keys/a\:b:certKey=/c:d:clientCerts=/a"
+        for interface in ("0.0.0.0", "::", "192.168.1.1"):
+            found = parse(f"ssl:443:interface={interface}:{files}")
+            assert isinstance(found, TlsEndpoint)
+            self.assertEqual((found.host, found.private_key, found.certificate), (interface, "/keys/a:b", "/c:d"))
+        error = self.assertRaises(BadRequest, parse, f"ssl:443:interface=example.com:{files}")
+        self.assertIn("no address", str(error))
+        self.assertRaises(BadRequest, parse, f"ssl:65536:{files}")
+
+    def test_refuses_relative_files(self) -> None:
+        """The kernel's folder is not the caller's."""
+        error = self.assertRaises(BadRequest, parse, "ssl:1:privateKey=/k:certKey=c.pem:clientCerts=/a")
+        self.assertIn("must be absolute, not 'c.pem'", str(error))
 
     def test_refuses_ports_that_are_none(self) -> None:
         """A port is at most 65535."""
@@ -67,7 +95,7 @@ class ParseTests(SynchronousTestCase):
             if isinstance(found, TcpEndpoint):
                 self.assertTrue(found.host.startswith("127.") or ":" in found.host, found)
                 self.assertLessEqual(found.port, 65535)
-            else:
+            elif isinstance(found, UnixEndpoint):
                 self.assertTrue(found.path.startswith("/"), found)
 
 
@@ -79,3 +107,5 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(str(TcpEndpoint(port=80)), "127.0.0.1:80")
         self.assertEqual(str(TcpEndpoint(port=80, host="::1")), "[::1]:80")
         self.assertEqual(str(UnixEndpoint(path="/run/x")), "/run/x")
+        tls = TlsEndpoint(port=80, host="::1", private_key="/k", certificate="/c", authorities="/a")
+        self.assertEqual(str(tls), "ssl:[::1]:80")

@@ -18,7 +18,7 @@ The client is the real one and so is the kernel, but the sockets are mere names,
     >>> end = result_of(watch.__anext__())
     >>> end.exit_code
     3
-    >>> watch.acknowledge(end)
+    >>> result_of(watch.acknowledge(end))
     >>> result_of(kernel.list_processes())
     {}
 

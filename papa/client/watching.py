@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from papa.client.link import Link
@@ -28,6 +31,8 @@ class _Reading:
     @ivar received: the mark up to which everything has come.
     @ivar given: the mark up to which the consumer has everything; C{end_given}: whether it knows the end.
     @ivar safe: the mark up to which the consumer has everything safe; C{ended}: whether the end is, too.
+    @ivar bringer: the connection that has brought the end: no other can be told of it.
+    @ivar noted: fires once the kernel knows that the end is safe.
     """
 
     invocation: str
@@ -36,6 +41,13 @@ class _Reading:
     safe: int = 0
     end_given: bool = False
     ended: bool = False
+    bringer: Link | None = None
+    noted: Deferred[None] = field(default_factory=Deferred)
+
+    def note(self) -> None:
+        """The kernel knows."""
+        if not self.noted.called:
+            self.noted.callback(None)
 
 
 class RemoteWatch(RemoteStream[Item]):
@@ -57,22 +69,34 @@ class RemoteWatch(RemoteStream[Item]):
             await link.ask(self._request)
             return
         # The same processes as before, but for those that are done with.
-        names = tuple(name for name, each in self._readings.items() if not each.ended)
-        if not names:
-            self._end(None)
-            return
+        unfinished = {name: each for name, each in self._readings.items() if not each.noted.called}
         try:
-            await link.ask(replace(self._request, names=names))
+            await self._watch(link, unfinished)
         except NotFound:
-            # Somebody has removed some of them; the others are still there to be watched.
-            held = await link.ask(ListProcesses(names=names))
-            if not held:
+            # Some are there no more, since their end was acknowledged or somebody has removed them.
+            held = await link.ask(ListProcesses(names=tuple(unfinished)))
+            if not held and not all(each.ended for each in unfinished.values()):
                 raise
-            await link.ask(replace(self._request, names=tuple(held)))
+            await self._watch(link, held)
+
+    async def _watch(self, link: Link, names: Iterable[str]) -> None:
+        request = replace(self._request, names=tuple(names))
+        if request.names:
+            await link.ask(request)
+        else:
+            self._end(None)
 
     def _begun(self, watching: Watching) -> None:
+        for name, reading in self._readings.items():
+            if reading.ended and watching.processes.get(name) != reading.invocation:
+                reading.note()
         for name, invocation in watching.processes.items():
             self._reading(name, invocation)
+
+    def _end(self, failure: Error | None) -> None:
+        super()._end(failure)
+        for reading in self._readings.values():
+            reading.note()
 
     def _reading(self, name: str, invocation: str) -> _Reading:
         """How far a process was read; from its beginning if it has another's name, or has joined."""
@@ -90,6 +114,7 @@ class RemoteWatch(RemoteStream[Item]):
     def _new_part(self, item: Item, reading: _Reading) -> Item | None:
         """What of an item had not come before the connection was lost; what had is acknowledged again if it was."""
         if isinstance(item, Closed):
+            reading.bringer = self._link
             if reading.ended:
                 self._tell(item.name, reading)
             return None if reading.ended or reading.end_given else item
@@ -111,16 +136,22 @@ class RemoteWatch(RemoteStream[Item]):
         else:
             reading.given = item.mark
 
-    def acknowledge(self, item: Item) -> None:
-        """This item, and all of its process before it, is safe."""
+    def acknowledge(self, item: Item) -> Deferred[None]:
+        """
+        This item, and all of its process before it, is safe.
+
+        @return: of the end of a process, fires once the kernel has taken note: then the name is free, unless others
+            read the process with a cursor. Of anything else, fires at once: it is sent again if that was lost.
+        """
         reading = self._readings.get(item.name)
         if reading is None or reading.invocation != item.invocation:
-            return  # Another process has the name by now.
+            return succeed(None)  # Another process has the name by now.
         if isinstance(item, Closed):
             reading.ended, reading.safe = True, reading.given
         else:
             reading.safe = max(reading.safe, min(item.mark, reading.given))
         self._tell(item.name, reading)
+        return _follow(reading.noted) if isinstance(item, Closed) else succeed(None)
 
     def _tell(self, name: str, reading: _Reading) -> None:
         """Say what is safe; of what this connection has not brought yet, the kernel takes no note."""
@@ -128,7 +159,16 @@ class RemoteWatch(RemoteStream[Item]):
             safe = Acknowledge(
                 watch=self._number, name=name, invocation=reading.invocation, mark=reading.safe, end=reading.ended
             )
-            self._link.tell(safe)
+            if reading.ended:
+                Deferred.fromCoroutine(self._tell_end(self._link, safe, reading))
+            else:
+                self._link.tell(safe)
+
+    async def _tell_end(self, link: Link, safe: Acknowledge, reading: _Reading) -> None:
+        with suppress(Error):
+            await link.ask(safe)
+            if link is reading.bringer:
+                reading.note()
 
 
 class RemoteEvents(RemoteStream[Happened]):
@@ -164,3 +204,10 @@ class RemoteEvents(RemoteStream[Happened]):
 
     def _give(self, item: Happened) -> None:
         """Nothing is to be acknowledged."""
+
+
+def _follow(fired: Deferred[None]) -> Deferred[None]:
+    """A Deferred of the caller's own that fires with another, and may be cancelled without it."""
+    following: Deferred[None] = Deferred(lambda cancelled: None)
+    fired.addCallback(lambda _: None if following.called else following.callback(None))
+    return following

@@ -590,6 +590,54 @@ class ResumptionTests(MemoryTestCase):
         self.papa.cut()
         self.pass_time(1)
         self.assertEqual((len(reader.items), reader.end), (2, "over"))
+        self.assertTrue(self.papa.kernel.idle)
+
+    def test_end_is_noted(self) -> None:
+        """Who acknowledges an end learns when the kernel knows, and can then use the name; a lost connection or not."""
+        for cut in (False, True):
+            child = self.start()
+            other = self.start("other")
+            reader = self.read("job", "other", acknowledging=False)
+            child.exit(5)
+            self.papa.deaf = cut
+            noted = reader.watch.acknowledge(reader.items[0])
+            if cut:
+                self.assertNoResult(noted)
+                given_up = reader.watch.acknowledge(reader.items[0])
+                given_up.cancel()
+                self.failureResultOf(given_up, CancelledError)
+                self.papa.deaf = False
+                self.papa.cut()
+                self.pass_time(1)
+            self.successResultOf(noted)
+            self.assertTrue(self.result(self.kernel.make_process("job", ["/bin/job", "again"])).running)
+            other.exit(0)
+            self.assertEqual([item.name for item in reader.items], ["job", "other"])
+            self.papa.child("job").exit(0)
+            self.result(self.kernel.remove_processes("job", "other"))
+
+    def test_end_is_noted_by_a_kernel_that_has_forgotten_it(self) -> None:
+        """So does one whose acknowledgement came, and only the answer was lost; of a watch that is over as well."""
+        for again in (False, True):
+            child = self.start()
+            self.start("other")
+            reader = self.read("job", "other", acknowledging=False)
+            child.exit(5)
+            self.papa.mute = True
+            noted = reader.watch.acknowledge(reader.items[0])
+            self.papa.mute = False
+            if again:
+                self.start()
+            self.papa.cut()
+            self.pass_time(1)
+            self.successResultOf(noted)
+            stopping = reader.watch.stop()
+            self.pass_time(0)
+            self.successResultOf(stopping)
+            self.successResultOf(reader.watch.acknowledge(reader.items[0]))
+            for name in self.result(self.kernel.list_processes()):
+                self.papa.child(name).exit(0)
+            self.result(self.kernel.remove_processes())
 
     def test_end_acknowledged_and_the_answer_lost(self) -> None:
         """If the kernel got it and only its answer was lost, the watch is over as well."""

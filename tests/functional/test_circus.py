@@ -152,7 +152,11 @@ class CircusTestCase(KernelTestCase):
         def listed() -> set[int]:
             return {int(pid) for pid in re.findall(r"\d+", self.circusctl("list", "web"))}
 
-        return until(lambda: found if len(found := listed()) == 2 else None, "two workers") or set()
+        try:
+            return until(lambda: found if len(found := listed()) == 2 else None, "two workers") or set()
+        except AssertionError as error:
+            said = b"".join(self.read(name) for name in sorted(os.listdir(self.folder)) if name.endswith(".log"))
+            raise AssertionError(f"{error}; what was said: {said.decode(errors='replace')}") from error
 
     def read(self, name: str) -> bytes:
         """What a file of the folder holds so far."""

@@ -1,0 +1,158 @@
+"""The programs of the documentation, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from glob import glob
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import papa
+from tests.support import PATIENCE, KernelTestCase, until
+
+DOCS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs")
+EXAMPLES = os.path.join(DOCS, "examples")
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+class TutorialTests(SynchronousTestCase):
+    """The pages."""
+
+    def test_shows_the_programs_as_they_are(self) -> None:
+        """Each piece of a program that the tutorial shows is in one of the example programs, word for word."""
+        programs = [read(path) for path in glob(os.path.join(EXAMPLES, "*.py"))]
+        blocks = re.findall(r"::\n\n((?:    .*\n|\n)+)", read(os.path.join(DOCS, "twisted.rst")))
+        shown = [piece for block in blocks for piece in re.split(r"\n\n(?=\S)", textwrap.dedent(block).strip("\n"))]
+        pieces = [piece for piece in shown if re.match("(async )?def ", piece)]
+        self.assertGreater(len(pieces), 6)
+        for piece in pieces:
+            found = any(piece in text for program in programs for text in (program, textwrap.indent(program, "    ")))
+            indented = any(textwrap.indent(piece, "    ") in program for program in programs)
+            self.assertTrue(found or indented, piece)
+
+
+class ExampleTestCase(KernelTestCase):
+    """Tests with a kernel where examples look for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.kernel = self.serve()
+        self.client = papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock"))
+        self.addCleanup(self.client.close)
+
+    def start(self, example: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start an example."""
+        program = subprocess.Popen(
+            [sys.executable, os.path.join(EXAMPLES, example), *arguments],
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.addCleanup(program.communicate)
+        self.addCleanup(program.kill)
+        return program
+
+
+class JobTests(ExampleTestCase):
+    """C{job.py}."""
+
+    def test_shows_and_ends(self) -> None:
+        """What the program prints is shown, and its exit code is the example's; then papa holds nothing of it."""
+        job = self.start("job.py", "/bin/sh", "-c", "echo hello; exit 3")
+        said, _ = job.communicate(timeout=PATIENCE)
+        self.assertRegex(said, r"pid \d+\n\d\d:\d\d:\d\d b'hello\\n'\n")
+        self.assertEqual(job.returncode, 3)
+        self.assertEqual(self.client.list_processes(), {})
+
+    def test_no_kernel(self) -> None:
+        """Without a kernel the example fails with where it has looked."""
+        self.kernel.end()
+        said, _ = self.start("job.py", "/bin/true").communicate(timeout=PATIENCE)
+        self.assertIn(f"looked for at {self.environ['PAPA_RUNTIME_DIR']}/papa.sock", said)
+
+
+class EventsTests(ExampleTestCase):
+    """C{events.py}."""
+
+    def test_shows_what_happens(self) -> None:
+        """What has happened and what happens then is shown."""
+        self.client.set("one", "x")
+        events = self.start("events.py")
+        assert events.stdout is not None
+        self.assertRegex(events.stdout.readline(), r"^1 \S+ value-set one None$")
+        self.client.set("two", "x")
+        self.assertRegex(events.stdout.readline(), r"^2 \S+ value-set two None$")
+
+
+class FarmTests(ExampleTestCase):
+    """C{farm.py}."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = os.path.join(self.folder, "farm.log")
+
+    def pids(self) -> dict[str, int]:
+        """The servers that run."""
+        processes = self.client.list_processes("farm.*")
+        return {name: process["pid"] for name, process in processes.items() if process["running"]}
+
+    def served(self, count: int) -> int:
+        """How many of so many requests are served."""
+        port = self.client.list_sockets("farm")["farm"]["port"]
+        good = 0
+        for _ in range(count):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as answer:
+                good += answer.status == 200
+        return good
+
+    def test_killed_and_takes_over(self) -> None:
+        """Killed with -9, it leaves ten servers that serve; started again, it takes over and misses nothing."""
+        farm = self.start("farm.py", "0", self.log)
+        before = until(lambda: (pids := self.pids()) and len(pids) == 10 and pids, "ten servers")
+        self.assertEqual(self.served(20), 20)
+        farm.kill()
+        farm.wait(PATIENCE)
+        self.assertEqual(self.served(20), 20)
+        os.kill(before["farm.3"], signal.SIGKILL)
+        until(lambda: len(self.pids()) == 9, "the end of one")
+        self.assertEqual(self.served(20), 20)
+        self.start("farm.py", "0", self.log)
+        after = until(lambda: (pids := self.pids()) and len(pids) == 10 and pids, "ten servers again")
+        self.assertEqual({name for name in before if before[name] != after[name]}, {"farm.3"})
+        until(lambda: read(self.log).count("GET /") == 60, "a line for each request")
+        until(lambda: read(self.log).count("serves port") == 11, "a line of each server")
+
+    def test_its_own_tests(self) -> None:
+        """The example's tests, with a kernel in memory, pass."""
+        finished = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "twisted.trial",
+                "--temp-directory",
+                os.path.join(self.folder, "trial"),
+                "test_farm",
+            ],
+            cwd=EXAMPLES,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual(finished.returncode, 0, finished.stdout + finished.stderr)
+        self.assertIn("PASSED (successes=4)", finished.stdout)
+        self.assertEqual(finished.stderr, "")

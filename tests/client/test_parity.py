@@ -1,4 +1,4 @@
-"""The blocking client has a method for everything that can be asked, with a parameter for every field."""
+"""Both clients have a method for everything that can be asked, with a parameter for every field."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import inspect
 import typing
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyClass
 
 from papa.client.blocking import Papa
+from papa.client.deferred import RemoteKernel
 from papa.commands import ALL, Command, Help, MakeProcess, Quit
+from papa.interfaces import IRemoteKernel
 from papa.parameters import Role, of
 
 #: Help is for people; a conversation is ended with C{close}.
@@ -32,6 +35,8 @@ CALLED = {
     "names": "args",
     "descriptor": "sock",
 }
+#: What is no command of the Deferred client's: the connection.
+NOT_COMMANDS_OF_DEFERRED = {"start", "close"}
 #: C{holes} is always asked for: L{papa.client.blocking.Watcher.holes} has them.
 NOT_PARAMETERS = {"holes"}
 
@@ -77,3 +82,40 @@ class ParityTests(SynchronousTestCase):
             if "names" in {field.name for field in dataclasses.fields(command)}:
                 parameter = inspect.signature(getattr(Papa, method_name(command))).parameters["args"]
                 self.assertIs(parameter.kind, inspect.Parameter.VAR_POSITIONAL, command.__name__)
+
+
+class DeferredParityTests(SynchronousTestCase):
+    """Commands and the methods of the client for Twisted programs."""
+
+    def test_a_method_for_each_command(self) -> None:
+        """Every command has a method of its words, with a docstring and a full set of types; there is no other."""
+        for command in OF_THE_CLIENT:
+            method = getattr(RemoteKernel, method_name(command))
+            self.assertTrue(inspect.getdoc(method), method)
+            hints = typing.get_type_hints(inspect.unwrap(method))
+            self.assertEqual({*hints}, {*inspect.signature(method).parameters} - {"self"} | {"return"}, method)
+        methods = {name for name, _ in inspect.getmembers(RemoteKernel, callable) if not name.startswith("_")}
+        self.assertEqual(methods, {method_name(command) for command in OF_THE_CLIENT} | NOT_COMMANDS_OF_DEFERRED)
+
+    def test_a_parameter_for_each_field(self) -> None:
+        """Its parameters are the command's fields, with their defaults; names are given one by one."""
+        for command in OF_THE_CLIENT:
+            fields = {
+                field.name: field
+                for field in dataclasses.fields(command)
+                if of(field).role is not Role.PAGE and field.name not in {*NOT_PARAMETERS, "watch"}
+            }
+            signature = inspect.signature(getattr(RemoteKernel, method_name(command)))
+            parameters = {name: each for name, each in signature.parameters.items() if name != "self"}
+            self.assertEqual({*parameters}, {*fields}, command.__name__)
+            for name, parameter in parameters.items():
+                if name == "names":
+                    self.assertIs(parameter.kind, inspect.Parameter.VAR_POSITIONAL, command.__name__)
+                elif parameter.default is not parameter.empty and fields[name].default is not dataclasses.MISSING:
+                    self.assertEqual(parameter.default, fields[name].default, f"{command.__name__}.{name}")
+
+    def test_same_as_the_interface(self) -> None:
+        """The interface describes the same methods."""
+        methods = {method_name(command) for command in OF_THE_CLIENT} | {"close"}
+        self.assertEqual({*IRemoteKernel.names()}, methods)
+        verifyClass(IRemoteKernel, RemoteKernel)

@@ -109,30 +109,28 @@ class FarmTests(ExampleTestCase):
         processes = self.client.list_processes("farm.*")
         return {name: process["pid"] for name, process in processes.items() if process["running"]}
 
-    def served(self, count: int) -> int:
-        """How many of so many requests are served."""
+    def ask(self, *numbers: int) -> None:
+        """Make requests, which must be served."""
         port = self.client.list_sockets("farm")["farm"]["port"]
-        good = 0
-        for _ in range(count):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as answer:
-                good += answer.status == 200
-        return good
+        for number in numbers:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{number}.", timeout=PATIENCE) as answer:
+                self.assertEqual(answer.status, 200)
 
     def test_killed_and_takes_over(self) -> None:
         """Killed with -9, it leaves ten servers that serve; started again, it takes over and misses nothing."""
         farm = self.start("farm.py", "0", self.log)
         before = until(lambda: (pids := self.pids()) and len(pids) == 10 and pids, "ten servers")
-        self.assertEqual(self.served(20), 20)
+        self.ask(*range(20))
         farm.kill()
         farm.wait(PATIENCE)
-        self.assertEqual(self.served(20), 20)
+        self.ask(*range(20, 40))
         os.kill(before["farm.3"], signal.SIGKILL)
         until(lambda: len(self.pids()) == 9, "the end of one")
-        self.assertEqual(self.served(20), 20)
+        self.ask(*range(40, 60))
         self.start("farm.py", "0", self.log)
         after = until(lambda: (pids := self.pids()) and len(pids) == 10 and pids, "ten servers again")
         self.assertEqual({name for name in before if before[name] != after[name]}, {"farm.3"})
-        until(lambda: read(self.log).count("GET /") == 60, "a line for each request")
+        until(lambda: all(f"GET /?{number}. " in read(self.log) for number in range(60)), "a line for each request")
         until(lambda: read(self.log).count("serves port") == 11, "a line of each server")
 
     def test_its_own_tests(self) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from twisted.trial.unittest import SkipTest
 
 from tests.functional import version1_program
-from tests.support import PATIENCE, KernelTestCase, RealKernel
+from tests.support import PATIENCE, KernelTestCase, RealKernel, plain_environ
 
 #: How long pip may take, in seconds.
 _PIP_PATIENCE = 300.0
@@ -45,7 +45,13 @@ class Environment:
 def _finished(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PIP_PATIENCE, check=False
+            command,
+            env=plain_environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PIP_PATIENCE,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 1, "", f"{command[0]} took longer than {_PIP_PATIENCE} seconds")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import socket
-from collections.abc import Coroutine
+import sys
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 from twisted.internet import reactor
@@ -21,8 +22,42 @@ from tests.support import KernelTestCase
 
 #: A program that does what it is told, line by line.
 SHELL = ("/bin/sh", "-c", 'while read -r line; do eval "$line"; done')
+#: Arguments that a line could not say, or would change.
+ODD = (
+    "new\nline",
+    "",
+    " leading",
+    "trailing ",
+    'quo"te',
+    "back\\slash\\",
+    "\udcff\udcfe",
+    "ä€😀",
+    "a=b",
+    "$HOME",
+    "--",
+    "\r",
+)
+#: Two variables of as much as the system takes in one, nearly.
+LARGE = {"FIRST": "x" * 100_000, "SECOND": "y\n" * 50_000, "ODD": ' "\udcff\n\\'}
+
+#: Tells its arguments and its environment, and ends with 7.
+PROGRAM = """
+import os, sys
+for each in [*map(os.fsencode, sys.argv[1:]), *(os.environb[name] for name in (b"FIRST", b"SECOND", b"ODD"))]:
+    sys.stdout.buffer.write(each + b"\\0")
+sys.stdout.buffer.flush()
+os.write(2, b"oops")
+sys.exit(7)
+"""
+
+
+def told(args: tuple[str, ...], env: Mapping[str, str]) -> bytes:
+    """What that program tells."""
+    return b"".join(os.fsencode(each) + b"\0" for each in (*args, env["FIRST"], env["SECOND"], env["ODD"]))
+
+
 #: Texts that a wire could spoil.
-TEXTS = ("a\nb", "'\"\\", " leading", "a" * 10_000_000, "\u00e4\u20ac\U0001f600", "a\0b", "Error: no", "\r\n")
+TEXTS = (*ODD[:1], *ODD[2:], "v\n" * 5_000_000, '\udcff\n"\\\0 ]> ', "Error: no")
 
 
 class Way(Protocol):
@@ -34,11 +69,16 @@ class Way(Protocol):
     async def ask(self, method: str, *args: Any, **options: Any) -> Any:
         """Ask for something; a record, a mapping, a value or nothing."""
 
-    async def read(self, count: int, *names: str, acknowledged: bool = True, **options: Any) -> list[Item]:
-        """So many pieces of output, put together where they follow each other, and ends; then stop."""
+    async def read(
+        self, *names: str, until: type[Item] = Output, acknowledged: bool = True, **options: Any
+    ) -> list[Item]:
+        """Everything until something of that kind has come; output in one piece where it follows each other."""
 
     async def events(self, since: int) -> list[Happened]:
         """What has happened since."""
+
+    def play(self, name: str, out: bytes, err: bytes, code: int) -> None:
+        """Have a program do what it does, where it does not do that by itself."""
 
     async def say(self, name: str, data: bytes, channel: int = STDOUT) -> None:
         """Have a process print something."""
@@ -88,19 +128,24 @@ class DeferredWay:
     async def ask(self, method: str, *args: Any, **options: Any) -> Any:
         return await getattr(self.kernel, method)(*args, **options)
 
-    async def read(self, count: int, *names: str, acknowledged: bool = True, **options: Any) -> list[Item]:
+    async def read(
+        self, *names: str, until: type[Item] = Output, acknowledged: bool = True, **options: Any
+    ) -> list[Item]:
         items: list[Item] = []
         async with self.kernel.watch_processes(*names, **options) as watch:
             async for item in watch:
                 items = joined([*items, item])
                 if acknowledged:
                     watch.acknowledge(item)
-                if len(items) == count:
+                if isinstance(item, until):
                     break
         return items
 
     async def events(self, since: int) -> list[Happened]:
         return [event async for event in self.kernel.watch_events(since=since, follow=False)]
+
+    def play(self, name: str, out: bytes, err: bytes, code: int) -> None:
+        """It does."""
 
     async def say(self, name: str, data: bytes, channel: int = STDOUT) -> None:
         await self.kernel.write_process(name, said(data, channel))
@@ -119,6 +164,12 @@ class MemoryWay(DeferredWay):
         super().__init__(kernel, lends=False)
         self._memory = memory
 
+    def play(self, name: str, out: bytes, err: bytes, code: int) -> None:
+        child = self._memory.child(name)
+        child.print(out)
+        child.print(err, STDERR)
+        child.exit(code)
+
     async def say(self, name: str, data: bytes, channel: int = STDOUT) -> None:
         self._memory.child(name).print(data, channel)
 
@@ -129,10 +180,9 @@ class MemoryWay(DeferredWay):
 class BlockingWay:
     """The client of version 1."""
 
-    lends = True
-
-    def __init__(self, client: papa.Papa) -> None:
+    def __init__(self, client: papa.Papa, *, lends: bool = True) -> None:
         self.client = client
+        self.lends = lends
 
     async def ask(self, method: str, *args: Any, **options: Any) -> Any:
         if method == "make_process":
@@ -141,10 +191,12 @@ class BlockingWay:
             options = {key: papa.PIPE if value == "pipe" else value for key, value in options.items()}
         return getattr(self.client, method)(*args, **options)
 
-    async def read(self, count: int, *names: str, acknowledged: bool = True, **options: Any) -> list[Item]:
+    async def read(
+        self, *names: str, until: type[Item] = Output, acknowledged: bool = True, **options: Any
+    ) -> list[Item]:
         items: list[Item] = []
         watcher = self.client.watch_processes(*names, **options)
-        while len(items) < count and (batch := watcher.read_items()) is not None:
+        while not any(isinstance(item, until) for item in items) and (batch := watcher.read_items()) is not None:
             items = joined([*items, *batch])
         if acknowledged:
             watcher.close()
@@ -155,6 +207,9 @@ class BlockingWay:
     async def events(self, since: int) -> list[Happened]:
         with self.client.watch_events(since=since, follow=False) as reader:
             return list(reader)
+
+    def play(self, name: str, out: bytes, err: bytes, code: int) -> None:
+        """It does."""
 
     async def say(self, name: str, data: bytes, channel: int = STDOUT) -> None:
         self.client.write_process(name, said(data, channel))
@@ -178,9 +233,6 @@ class Story:
         """A way to a kernel that holds nothing."""
         raise NotImplementedError
 
-    def tell(self, part: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
-        return Deferred.fromCoroutine(part)
-
     async def refused(self, kind: type[Exception], asked: Coroutine[Any, Any, Any]) -> None:
         """Something is refused for a reason; as the very leaf of the tree."""
         try:
@@ -191,7 +243,8 @@ class Story:
         else:
             self.fail(f"{answer!r} instead of {kind.__name__}")
 
-    async def values(self) -> None:
+    async def test_values(self) -> None:
+        """Values are set, listed and removed; every text arrives as it was sent."""
         way = await self.open()
         for number, text in enumerate(TEXTS):
             await way.ask("set", f"v{number}", text)
@@ -204,10 +257,11 @@ class Story:
         await way.ask("remove_values", "v1", "v2")
         await self.refused(BadRequest, way.ask("remove_values"))
         await self.refused(BadRequest, way.ask("set", "a b", "x"))
-        self.assertEqual(sorted(await way.ask("list_values")), [f"v{number}" for number in range(3, len(TEXTS))])
+        self.assertEqual({*await way.ask("list_values")}, {f"v{number}" for number in range(3, len(TEXTS))})
         await way.close()
 
-    async def sockets(self) -> None:
+    async def test_sockets(self) -> None:
+        """Sockets are made once, listed and removed."""
         way = await self.open()
         made = await way.ask("make_socket", "web", host="127.0.0.1", backlog=7)
         self.assertGreater(field(made, "port"), 0)
@@ -224,24 +278,24 @@ class Story:
         self.assertEqual(await way.ask("list_sockets"), {})
         await way.close()
 
-    async def processes(self) -> None:
+    async def test_processes(self) -> None:
+        """Processes are made once, watched to their end, and forgotten."""
         way = await self.open()
-        odd = ("", " x", "a\nb", "'\"$(no)\\", "\u00e4")
-        made = await way.ask("make_process", "job", [*SHELL, *odd], stdin="pipe", env={"A": "1\n2"}, inherit_env=True)
+        made = await way.ask("make_process", "job", SHELL, stdin="pipe")
         self.assertTrue(field(made, "running"))
-        again = await way.ask("make_process", "job", [*SHELL, *odd], stdin="pipe", env={"A": "1\n2"}, inherit_env=True)
+        again = await way.ask("make_process", "job", SHELL, stdin="pipe")
         self.assertEqual(field(again, "pid"), field(made, "pid"))
-        await self.refused(AlreadyDiffers, way.ask("make_process", "job", SHELL, stdin="pipe"))
+        await self.refused(AlreadyDiffers, way.ask("make_process", "job", ["/bin/true"]))
         await self.refused(BadRequest, way.ask("make_process", "nul", ["/bin/echo", "a\0b"]))
         await self.refused(SpawnFailed, way.ask("make_process", "no", ["/nothing/there"]))
-        await self.refused(NotFound, way.read(1, "other"))
+        await self.refused(NotFound, way.read("other"))
         await way.say("job", b"out")
-        self.assertEqual([told.data for told in await way.read(1, "job", observe=True)], [b"out"])
-        first = await way.read(1, "job", acknowledged=False)
-        self.assertEqual(joined([*first, *await way.read(1, "job")])[0].name, "job")
+        self.assertEqual([told.data for told in await way.read("job", observe=True)], [b"out"])
+        first = await way.read("job", acknowledged=False)
+        self.assertEqual(joined([*first, *await way.read("job")])[0].name, "job")
         await way.say("job", b"err", STDERR)
         await way.exit("job", 3)
-        err, end = await way.read(2, "job")
+        err, end = await way.read("job", until=Closed)
         assert isinstance(err, Output)
         assert isinstance(end, Closed)
         self.assertEqual((err.channel, err.data, err.mark, end.exit_code), (STDERR, b"err", 6, 3))
@@ -249,13 +303,33 @@ class Story:
         self.assertEqual(await way.ask("list_processes"), {})
         await way.close()
 
-    async def cursors(self) -> None:
+    async def test_program(self) -> None:
+        """Arguments, environment and output of any bytes arrive as they were sent, to each reader."""
+        way = await self.open()
+        args = [sys.executable, "-c", PROGRAM, *ODD]
+        await way.ask("make_process", "job", args, env=LARGE)
+        way.play("job", told(ODD, LARGE), b"oops", 7)
+        items = await way.read("job", until=Closed, observe=True)
+        again = await way.read("job", until=Closed)
+        for each in (items, again):
+            end = each.pop()
+            assert isinstance(end, Closed)
+            self.assertEqual(end.exit_code, 7)
+            for channel, expected in ((STDOUT, told(ODD, LARGE)), (STDERR, b"oops")):
+                data = b"".join(item.data for item in each if isinstance(item, Output) and item.channel == channel)
+                self.assertTrue(data == expected, channel)
+        self.assertEqual(items[-1].mark, len(told(ODD, LARGE)) + 4)
+        self.assertEqual(await way.ask("list_processes"), {})
+        await way.close()
+
+    async def test_cursors(self) -> None:
+        """Readers with a name have places of their own."""
         way = await self.open()
         await way.ask("make_process", "job.1", SHELL, stdin="pipe")
         await way.say("job.1", b"one")
-        (one,) = await way.read(1, "job.*", cursor="ship")
+        (one,) = await way.read("job.*", cursor="ship")
         await way.say("job.1", b"two")
-        (two,) = await way.read(1, "job.*", cursor="other")
+        (two,) = await way.read("job.*", cursor="other")
         assert isinstance(two, Output)
         self.assertEqual((two.data, two.invocation), (b"onetwo"[-len(two.data) :], one.invocation))
         cursor = (await way.ask("list_cursors", "ship"))["ship"]
@@ -266,15 +340,16 @@ class Story:
         await way.ask("remove_cursors", "*")
         self.assertEqual(await way.ask("list_cursors"), {})
         await way.exit("job.1", 0)
-        self.assertIsInstance((await way.read(2, "job.1"))[-1], Closed)
+        self.assertIsInstance((await way.read("job.1", until=Closed))[-1], Closed)
         await way.close()
 
-    async def happenings(self) -> None:
+    async def test_events(self) -> None:
+        """What has happened is told, with numbers."""
         way = await self.open()
         await way.ask("set", "x", "1")
         await way.ask("make_process", "job", SHELL, stdin="pipe")
         await way.exit("job", 3)
-        await way.read(1, "job")
+        await way.read("job", until=Closed)
         await way.ask("remove_values", "x")
         told = await way.events(0)
         kinds = ["value-set", "process-made", "process-exited", "process-closed", "process-removed", "value-removed"]
@@ -283,26 +358,6 @@ class Story:
         await self.refused(BadRequest, way.events(99))
         self.assertTrue(await way.ask("exit_if_idle"))
         await way.close()
-
-    def test_values(self) -> Deferred[None]:
-        """Values are set, listed and removed; every text arrives as it was sent."""
-        return self.tell(self.values())
-
-    def test_sockets(self) -> Deferred[None]:
-        """Sockets are made once, listed and removed."""
-        return self.tell(self.sockets())
-
-    def test_processes(self) -> Deferred[None]:
-        """Processes are made once, watched to their end, and forgotten."""
-        return self.tell(self.processes())
-
-    def test_cursors(self) -> Deferred[None]:
-        """Readers with a name have places of their own."""
-        return self.tell(self.cursors())
-
-    def test_events(self) -> Deferred[None]:
-        """What has happened is told, with numbers."""
-        return self.tell(self.happenings())
 
 
 class MemoryTests(Story, KernelTestCase, TestCase):
@@ -329,11 +384,8 @@ class PortTests(Story, KernelTestCase, TestCase):
     def open(self) -> Deferred[Way]:
         return connect(reactor, self.serve().port).addCallback(lambda kernel: DeferredWay(kernel, lends=False))
 
-    def test_lends_nothing(self) -> Deferred[None]:
+    async def test_lends_nothing(self) -> None:
         """Descriptors do not go this way, and the refusal says which does."""
-        return self.tell(self.lend_nothing())
-
-    async def lend_nothing(self) -> None:
         way = await self.open()
         await way.ask("make_socket", "web")
         await self.refused(NotAllowed, way.ask("lend_socket", "web"))
@@ -341,8 +393,15 @@ class PortTests(Story, KernelTestCase, TestCase):
 
 
 class BlockingTests(Story, KernelTestCase, TestCase):
-    """With the blocking client."""
+    """With the blocking client, over a Unix socket."""
 
     def open(self) -> Deferred[Way]:
         self.serve()
         return succeed(BlockingWay(papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock"))))
+
+
+class BlockingPortTests(Story, KernelTestCase, TestCase):
+    """With the blocking client, at a console's port."""
+
+    def open(self) -> Deferred[Way]:
+        return succeed(BlockingWay(papa.Papa(self.serve().port), lends=False))

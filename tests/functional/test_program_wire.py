@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from papa import Papa
 from papa.client.deferred import connect
 from papa.client.location import Location
 from papa.client.program import Connection
@@ -17,6 +19,7 @@ from papa.commands import (
     LendSocket,
     ListProcesses,
     MakeProcess,
+    RemoveSockets,
     Set,
     TakeSocket,
     WatchProcesses,
@@ -90,6 +93,49 @@ class ConnectionTests(KernelTestCase, TestCase):
         self.assertEqual(connection.ask(ListProcesses()), {})
 
 
+class LendingTests(KernelTestCase):
+    """Many programs that lend and give descriptors."""
+
+    def test_no_descriptor_is_lost(self) -> None:
+        """A hundred programs borrow, give and return sockets in a loop, some die over it; then all is as before."""
+        kernel = self.serve()
+        where = Location(path=os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock"))
+        with Papa(kernel.path) as papa:
+            papa.make_socket("web")
+            base = kernel.descriptors()
+            programs = [self.fork(where, number) for number in range(100)]
+            for pid in programs[::7]:
+                os.kill(pid, signal.SIGKILL)
+            codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in programs]
+            self.assertEqual({code for code in codes if code != -signal.SIGKILL}, {0})
+            held = [name for name in papa.list_sockets() if name != "web"]
+            if held:
+                papa.remove_sockets(*held)
+            until(lambda: kernel.descriptors() == base, "as many descriptors as before")
+            self.assertEqual(list(papa.list_sockets()), ["web"])
+
+    def fork(self, where: Location, number: int) -> int:
+        """A program that lends and gives, ten times, and sees that it has no more descriptors than before."""
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                connection = Connection(where, PATIENCE)
+                before = len(os.listdir("/proc/self/fd"))
+                for turn in range(10):
+                    lent = connection.lend(LendSocket(name="web"))
+                    with socket.socket(fileno=lent.descriptor) as sock, socket.socket() as own:
+                        own.bind(("127.0.0.1", 0))
+                        connection.take(TakeSocket(name=f"own.{number}.{turn}", descriptor=own.fileno()))
+                        assert sock.getsockname() != own.getsockname()
+                    connection.ask(RemoveSockets(names=(f"own.{number}.{turn}",)))
+                assert len(os.listdir("/proc/self/fd")) == before
+                code = 0
+            finally:
+                os._exit(code)
+        return pid
+
+
 def _told(items: list[Item]) -> tuple[bytes, bytes, Item]:
     """Standard output, standard error and the end, however they were cut."""
     out, err = (
@@ -109,10 +155,10 @@ def peer(test: KernelTestCase, kernel: RealKernel) -> Connection:
 class DeafWatcherTests(KernelTestCase):
     """A watcher that stops reading."""
 
-    SIZE = 1 << 30
+    SIZE = 10 << 30
 
     def test_costs_no_memory_and_no_truth(self) -> None:
-        """While its process prints a gigabyte the kernel stays small; then come exact holes and the newest output."""
+        """While its process prints 10 GiB the kernel stays small; then come exact holes and the newest output."""
         kernel = self.serve()
         watcher, other = peer(self, kernel), peer(self, kernel)
         script = f"read go; head -c {self.SIZE} /dev/zero; printf 'the end'"
@@ -120,6 +166,8 @@ class DeafWatcherTests(KernelTestCase):
         watcher.begin_watch(WatchProcesses(names=("loud",)))
         before = kernel.memory()
         other.ask(WriteProcess(name="loud", data=b"\n"))
+        for step in range(0, self.SIZE, 1 << 30):
+            until(lambda: other.ask(ListProcesses())["loud"].captured > step, f"byte {step}")  # noqa: B023
         process = until(lambda: _ended(other), "the end of a loud process")
         self.assertEqual(process.captured, self.SIZE + 7)
         self.assertLess(kernel.peak_memory() - before, 24 << 20)

@@ -322,7 +322,7 @@ class IRemoteKernel(Interface):
     def watch_processes(*names: str, observe: bool = False, follow: bool = True, cursor: str = "") -> object:
         """Read what processes print: an asynchronous iterator, not a Deferred."""
 
-    def watch_events(since: int = -1, follow: bool = True) -> object:
+    def watch_events(since: int = -1, follow: bool = True, clients: bool = False) -> object:
         """Follow what happens: an asynchronous iterator, not a Deferred."""
 
     def close() -> object:
@@ -341,6 +341,9 @@ class IKernel(Interface):
         @return: what the command's method gives: a record, a mapping of name to record, a value, or None.
         @raise Error: one leaf of L{papa.errors}; the kernel is then as it was.
         """
+
+    def noticed(event: Event) -> None:
+        """Something has happened beside what is held, as the coming of a client: told to those who ask for it."""
 
     def watch(request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> IWatch:
         """

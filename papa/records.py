@@ -167,6 +167,8 @@ EventKind: TypeAlias = Literal[
     "process-exited",
     "process-closed",
     "process-removed",
+    "client-came",
+    "client-gone",
 ]
 
 
@@ -188,7 +190,8 @@ class Happened:
     """
     An event in its place among all others.
 
-    @ivar number: 1 for the first since the kernel began, and one more for each.
+    @ivar number: 1 for the first since the kernel began, and one more for each; but the coming and going of a client
+        has the number of what happened last, and is not kept.
     @ivar timestamp: seconds since the epoch.
     @ivar detail: as in L{Event}.
     """

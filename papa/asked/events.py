@@ -18,6 +18,8 @@ class WatchEvents(Command):
 
     @ivar since: the number of the last event that is known already; -1 begins with what happens from now on, 0 with the
         oldest that is kept.
+    @ivar clients: whether the comings and goings of clients are told, too. They are not kept, and have no numbers of
+        their own.
     """
 
     words = ("watch", "events")
@@ -27,6 +29,9 @@ class WatchEvents(Command):
     since: int = parameters.option("since", "begin behind this number", hint="N", default=-1, parse=parameters.number)
     follow: bool = parameters.option(
         "follow", "0: stop when what is there has been sent", hint="0|1", default=True, parse=parameters.flag
+    )
+    clients: bool = parameters.option(
+        "clients", "1: tell of clients that come and go, too", hint="0|1", default=False, parse=parameters.flag
     )
 
     def __post_init__(self) -> None:

@@ -270,15 +270,17 @@ class Papa(Conversation):
         self._ask(RemoveCursors(names=args))
         return True
 
-    def watch_events(self, since: int = -1, follow: bool = True) -> EventReader:
+    def watch_events(self, since: int = -1, follow: bool = True, clients: bool = False) -> EventReader:
         """
         Follow what happens to sockets, values and processes, each event with a number and none left out.
 
         @param since: begin behind this number; -1 begins now, 0 with the oldest event that is kept.
         @param follow: wait for more; otherwise end with what is there.
+        @param clients: tell of clients that come and go, too; that is not kept, and has no numbers of its own.
         @raise TooOld: if what comes behind that number is no longer kept.
         """
-        return EventReader(self, self._begin_watch(WatchEvents(since=since, follow=follow)), follow=follow)
+        request = WatchEvents(since=since, follow=follow, clients=clients)
+        return EventReader(self, self._begin_watch(request), follow=follow)
 
     def exit_if_idle(self) -> bool:
         """Ask papa to end with its last connection, if it holds nothing; whether it does."""

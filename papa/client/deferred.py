@@ -338,13 +338,15 @@ class RemoteKernel:
         self._watches.add(watch)
         return watch
 
-    def watch_events(self, since: int = -1, follow: bool = True) -> RemoteEvents:
+    def watch_events(self, since: int = -1, follow: bool = True, clients: bool = False) -> RemoteEvents:
         """
         Follow what happens in the kernel, over a connection of its own.
 
         @param since: begin behind this number; -1 begins now, 0 with the oldest event that is kept.
         @param follow: wait for more; otherwise end with what is there.
+        @param clients: tell of clients that come and go, too; that is not kept, and has no numbers of its own.
         """
-        events = RemoteEvents(self._endpoint, self._clock, WatchEvents(since=since, follow=follow))
+        request = WatchEvents(since=since, follow=follow, clients=clients)
+        events = RemoteEvents(self._endpoint, self._clock, request)
         self._watches.add(events)
         return events

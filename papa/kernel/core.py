@@ -104,6 +104,10 @@ class Kernel:
             return self._history.follow(request, observer)
         return self._processes.watch(request, observer)
 
+    def noticed(self, event: Event) -> None:
+        """Something has happened beside what is held."""
+        self._history.noticed(event)
+
     def make_socket(self, request: MakeSocket) -> Socket:
         """Bind and hold a socket."""
         return self._sockets.make(request)

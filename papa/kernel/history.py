@@ -48,12 +48,19 @@ class History:
     def happened(self, event: Event) -> None:
         """Number it, keep it, and wake those who follow."""
         self.last += 1
-        self._kept.append(
-            Happened(number=self.last, timestamp=self._wall(), kind=event.kind, name=event.name, detail=event.detail)
-        )
+        self._kept.append(self._now(event))
         self._then.happened(event)
         for follower in list(self._followers):
             follower.wake()
+
+    def noticed(self, event: Event) -> None:
+        """Tell those who asked for such things; they are not kept, so that they drive nothing else out."""
+        told = self._now(event)
+        for follower in [each for each in self._followers if each.clients]:
+            follower.notice(told)
+
+    def _now(self, event: Event) -> Happened:
+        return Happened(number=self.last, timestamp=self._wall(), kind=event.kind, name=event.name, detail=event.detail)
 
     def behind(self, number: int, most: int) -> list[Happened]:
         """
@@ -80,7 +87,7 @@ class History:
             raise BadRequest(f"Event {request.since} has not happened yet: the latest is {self.last}")
         since = {-1: self.last, 0: self.first - 1}.get(request.since, request.since)
         self.behind(since, 0)
-        follower = Following(self, since, observer)
+        follower = Following(self, since, observer, clients=request.clients)
         self._followers.append(follower)
         return follower
 
@@ -92,9 +99,15 @@ class History:
 
 @implementer(IWatch)
 class Following:
-    """One reader of the history; it is ended if it stays so far behind that what it needs is no longer kept."""
+    """
+    One reader of the history; it is ended if it stays so far behind that what it needs is no longer kept.
 
-    def __init__(self, history: History, number: int, observer: IWatchObserver) -> None:
+    @ivar clients: whether it is told of clients, too.
+    """
+
+    def __init__(self, history: History, number: int, observer: IWatchObserver, *, clients: bool) -> None:
+        self.clients = clients
+        self._noticed: deque[Happened] = deque()
         self._history = history
         self._number = self.since = number
         self._observer = observer
@@ -108,7 +121,7 @@ class Following:
     @property
     def pending(self) -> bool:
         """Whether there is something to take."""
-        return self.count > 0 and self._number < self._history.last
+        return self.count > 0 and (self._number < self._history.last or bool(self._noticed))
 
     @property
     def processes(self) -> dict[str, str]:
@@ -117,17 +130,34 @@ class Following:
 
     def wake(self) -> None:
         """Something has happened."""
-        if self._history.last == self._number + 1:
+        if self._history.last == self._number + 1 and not self._noticed:
+            self._observer.output_ready()
+
+    def notice(self, event: Happened) -> None:
+        """A client has come or gone."""
+        first = not self.pending
+        self._noticed.append(event)
+        if len(self._noticed) > _KEPT:
+            self.stop()
+        if first:
             self._observer.output_ready()
 
     def take(self, limit: int) -> list[Happened]:
         """The next events; about C{limit} bytes of them."""
-        try:
-            taken = self._history.behind(self._number, max(1, limit // _COST))
-        except TooOld:
-            self.stop()
-            return []
-        self._number += len(taken)
+        most = max(1, limit // _COST)
+        taken: list[Happened] = []
+        while len(taken) < most and self.pending:
+            # What was noticed comes behind what had happened by then.
+            if self._noticed and self._noticed[0].number <= self._number:
+                taken.append(self._noticed.popleft())
+                continue
+            until = self._noticed[0].number if self._noticed else self._history.last
+            try:
+                taken += self._history.behind(self._number, min(most - len(taken), until - self._number))
+            except TooOld:
+                self.stop()
+                return []
+            self._number = taken[-1].number
         return taken
 
     def acknowledge(self) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IUNIXTransport
 from twisted.logger import Logger
 
+from papa.drivers.peers import peer_pid
 from papa.interfaces import IKernel
+from papa.records import Event
 
-__all__ = ["Attendance", "Doorkeeper", "Guest"]
+__all__ = ["Attendance", "Doorkeeper", "Guest", "peer_name"]
 
 
 #: So many refusals are logged one by one, and from then on every so many.
@@ -24,10 +28,25 @@ class Doorkeeper(Protocol):
 
 
 class Guest(Protocol):
-    """A connection."""
+    """
+    A connection.
+
+    @ivar peer: who is at its other end, as L{peer_name} has it.
+    """
+
+    peer: str
 
     def dismiss(self) -> None:
         """End it."""
+
+
+def peer_name(transport: Any) -> str:
+    """Who is at the other end of a connection, for people: an address, or the pid of who has connected."""
+    address = transport.getPeer()
+    if isinstance(address, IPv4Address | IPv6Address):
+        return f"{address.host}:{address.port}"
+    on_unix: bool = IUNIXTransport.providedBy(transport)
+    return f"pid {peer_pid(transport.getHandle())}" if on_unix else "somebody"
 
 
 class Attendance:
@@ -76,16 +95,23 @@ class Attendance:
         """Somebody was let in; so papa does not end for now."""
         self._leaving = False
         self.guests.add(guest)
+        self._kernel.noticed(Event(kind="client-came", name=guest.peer))
 
     def departed(self, guest: Guest) -> None:
         """A connection has gone."""
         self.guests.discard(guest)
+        self._kernel.noticed(Event(kind="client-gone", name=guest.peer))
         if self.guests:
             return
         if self._ends_with_last:
             self._end("its last connection has gone")
         elif self._leaving and self._kernel.idle:
             self._end("it was asked to exit if idle")
+
+    def replaced(self, guest: Guest, successor: Guest) -> None:
+        """Somebody goes on in another way."""
+        self.guests.discard(guest)
+        self.guests.add(successor)
 
     def exit_if_idle(self) -> bool:
         """End papa with its last connection, if it then holds nothing; whether it holds nothing now."""

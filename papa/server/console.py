@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -22,7 +21,7 @@ from zope.interface import implementer
 
 from papa.errors import BadRequest
 from papa.interfaces import IKernel
-from papa.server.attendance import Attendance, Doorkeeper
+from papa.server.attendance import Attendance, Doorkeeper, peer_name
 from papa.server.program import Program
 from papa.wire.session import Session
 from papa.wire.telnet import IAC, TelnetFilter
@@ -50,7 +49,6 @@ class Console(LineReceiver):
         kernel: IKernel,
         attendance: Attendance,
         doorkeeper: Doorkeeper,
-        peer: str,
         become_program: Callable[[], Program] | None = None,
         clock: IReactorTime | None = None,
     ) -> None:
@@ -63,7 +61,7 @@ class Console(LineReceiver):
         self._held: list[bytes] = []
         self._attendance = attendance
         self._doorkeeper = doorkeeper
-        self._peer = peer
+        self.peer = ""
         self._session = Session(kernel, self, attendance)
         self._telnet = TelnetFilter()
         self._admitted = False
@@ -74,7 +72,8 @@ class Console(LineReceiver):
 
     def connectionMade(self) -> None:
         """Let in, or refuse before a single byte is read."""
-        refusal = self._attendance.refusal(self._doorkeeper, self.transport, self._peer)
+        self.peer = peer_name(self.transport)
+        refusal = self._attendance.refusal(self._doorkeeper, self.transport, self.peer)
         if refusal is not None:
             self.send(f"{ERROR}Refused: {refusal}\n".encode() + PROMPT)
             self.hang_up()
@@ -123,7 +122,7 @@ class Console(LineReceiver):
         try:
             self._session.receive_line(line)
         except Exception:  # noqa: BLE001 - the edge: nothing may pass it
-            self._log.failure("papa failed at a line of {peer}", peer=self._peer)
+            self._log.failure("papa failed at a line of {peer}", peer=self.peer)
             self._session.refuse("papa itself failed at this: see its log")
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -139,7 +138,7 @@ class Console(LineReceiver):
         self._program = self._become_program()
         self.transport.unregisterProducer()
         self._program.makeConnection(self.transport)
-        self._attendance.departed(self)
+        self._attendance.replaced(self, self._program)
         self.setRawMode()
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -189,7 +188,7 @@ class Console(LineReceiver):
             return
         self._hung_up = True
         if reason is not None:
-            self._log.warn("hung up on {peer}: {reason}", peer=self._peer, reason=reason)
+            self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason)
         self._close_gap()
         if self._admitted:
             self.transport.unregisterProducer()
@@ -241,5 +240,4 @@ class ConsoleFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Console:
         """A console for a new connection."""
-        peer = f"{addr.host}:{addr.port}" if isinstance(addr, IPv4Address | IPv6Address) else "a Unix connection"
-        return Console(self._kernel, self._attendance, self._doorkeeper, peer, self._become_program, self._clock)
+        return Console(self._kernel, self._attendance, self._doorkeeper, self._become_program, self._clock)

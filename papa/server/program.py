@@ -27,7 +27,7 @@ from papa.commands import (
 from papa.errors import BadRequest, Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel, IWatchObserver
 from papa.records import Lent
-from papa.server.attendance import Attendance, Doorkeeper
+from papa.server.attendance import Attendance, Doorkeeper, peer_name
 from papa.wire import boxes, program, schema
 from papa.wire.boxes import Box
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
@@ -107,7 +107,6 @@ class Program(amp.BinaryBoxProtocol):
         kernel: IKernel,
         attendance: Attendance,
         greeting: Greeting,
-        peer: str,
         doorkeeper: Doorkeeper | None = None,
     ) -> None:
         """
@@ -117,7 +116,7 @@ class Program(amp.BinaryBoxProtocol):
         self._kernel = kernel
         self._attendance = attendance
         self._greeting = greeting
-        self._peer = peer
+        self.peer = ""
         self._doorkeeper = doorkeeper
         self._admitted = self._open = False
         self._streams: dict[int, _Stream] = {}
@@ -128,14 +127,15 @@ class Program(amp.BinaryBoxProtocol):
 
     def connectionMade(self) -> None:
         """Let in and greet, or refuse before a single byte is read."""
+        self.peer = peer_name(self.transport)
         if self._doorkeeper is not None:
-            refusal = self._attendance.refusal(self._doorkeeper, self.transport, self._peer)
+            refusal = self._attendance.refusal(self._doorkeeper, self.transport, self.peer)
             if refusal is not None:
                 self.send(program.push_box(Refused(reason=refusal)))
                 self.transport.loseConnection()
                 return
+            self._attendance.arrived(self)
         self._admitted = self._open = True
-        self._attendance.arrived(self)
         if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self, False)
@@ -153,7 +153,7 @@ class Program(amp.BinaryBoxProtocol):
         self.paused = True
         self._stop_streams()
         if reason is not None:
-            self._log.warn("hung up on {peer}: {reason}", peer=self._peer, reason=reason[:_LONGEST_REASON])
+            self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason[:_LONGEST_REASON])
             self.send(program.push_box(Refused(reason=reason[:_LONGEST_REASON])))
         self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -192,7 +192,7 @@ class Program(amp.BinaryBoxProtocol):
             if answer is None:
                 self.hang_up(str(error))
         except Exception:  # noqa: BLE001 - the edge: nothing may pass it
-            self._log.failure("papa failed at a request of {peer}", peer=self._peer)
+            self._log.failure("papa failed at a request of {peer}", peer=self.peer)
             answer = program.refusal_box(box, Error("papa itself failed at this: see its log"))
         if answer is not None:
             self.send(answer)
@@ -324,8 +324,8 @@ class ProgramFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Program:
         """A protocol for a new connection."""
-        return Program(self._kernel, self._attendance, self._greeting, str(addr), self._doorkeeper)
+        return Program(self._kernel, self._attendance, self._greeting, self._doorkeeper)
 
     def successor(self) -> Program:
         """A protocol for a connection that was a console's until now."""
-        return Program(self._kernel, self._attendance, self._greeting, "a console")
+        return Program(self._kernel, self._attendance, self._greeting)

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from papa.drivers.certificates import Certificates
 from papa.endpoints import TlsEndpoint
+from papa.server.attendance import peer_name
 
 __all__ = ["secured"]
 
@@ -67,7 +68,7 @@ class _Secured(ProtocolWrapper):
         subject = self.transport.getPeerCertificate().get_subject()
         self._log.info(
             "{peer} shows the certificate of {subject}",
-            peer=self.transport.getPeer(),
+            peer=peer_name(self.transport),
             subject=", ".join(f"{key.decode()}={value.decode()!r}" for key, value in subject.get_components()),
         )
         super().makeConnection(self.transport)
@@ -97,7 +98,9 @@ class _Secured(ProtocolWrapper):
         else:
             self._stop_waiting()
             self._log.info(
-                "{peer} shows no certificate that is good: {reason}", peer=self.transport.getPeer(), reason=reason.value
+                "{peer} shows no certificate that is good: {reason}",
+                peer=peer_name(self.transport),
+                reason=reason.value,
             )
 
 

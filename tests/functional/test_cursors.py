@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -142,3 +143,21 @@ class EventTests(KernelTestCase):
             with papa.Papa(kernel.path).watch_events(since=2, follow=False) as again:
                 self.assertEqual([event.detail for event in again], [3, None])
             self.assertRaises(papa.Error, client.watch_events, since=99)
+
+    def test_clients(self) -> None:
+        """Who asks for it is told who comes and goes, as it happens; a console that speaks AMP is one client."""
+        kernel = self.serve()
+        with papa.Papa(kernel.path).watch_events(clients=True) as reader:
+            events = iter(reader)
+            kernel.talk().close()
+            come, gone = next(events), next(events)
+            self.assertEqual([come.kind, gone.kind, come.name], ["client-came", "client-gone", gone.name])
+            self.assertRegex(come.name, r"^127\.0\.0\.1:\d+$")
+            for where in (kernel.path, kernel.port):
+                with papa.Papa(where) as client:
+                    client.set("x", "1")
+                told = [next(events) for _ in range(3)]
+                self.assertEqual([each.kind for each in told], ["client-came", "value-set", "client-gone"])
+                self.assertEqual(told[0].name == f"pid {os.getpid()}", where == kernel.path)
+        with papa.Papa(kernel.path).watch_events(since=0, follow=False, clients=True) as again:
+            self.assertEqual([event.kind for event in again], ["value-set", "value-set"])

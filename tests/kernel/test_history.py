@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -15,7 +17,7 @@ from tests.kernel.building import Bell, Diary, House
 
 def a_history(count: int, kept: int = 10) -> History:
     """A history in which so much has happened, one event a second."""
-    history = History(Diary(), wall=iter(range(1, 1000)).__next__, kept=kept)
+    history = History(Diary(), wall=itertools.count(1).__next__, kept=kept)
     for number in range(1, count + 1):
         history.happened(Event(kind="value-set", name=f"v{number}"))
     return history
@@ -81,6 +83,38 @@ class FollowingTests(SynchronousTestCase):
         for _ in range(20):
             history.happened(Event(kind="value-set", name="v"))
         self.assertEqual((list(follower.take(1000)), follower.count, follower.pending), ([], 0, False))
+
+    def test_noticed(self) -> None:
+        """Who asks for clients is told of them between what had happened by then; nobody else is, nor later."""
+        history, bell = a_history(1), Bell()
+        plain = history.follow(WatchEvents(since=0), Bell())
+        follower = history.follow(WatchEvents(since=0, clients=True), bell)
+        history.noticed(Event(kind="client-came", name="a"))
+        history.happened(Event(kind="value-set", name="v2"))
+        history.noticed(Event(kind="client-gone", name="a"))
+        self.assertEqual(
+            [[(event.number, event.name) for event in follower.take(size)] for size in (300, 300)],
+            [[(1, "v1"), (1, "a"), (2, "v2")], [(2, "a")]],
+        )
+        self.assertEqual([event.number for event in plain.take(1000)], [1, 2])
+        rung = bell.rung
+        history.noticed(Event(kind="client-came", name="b"))
+        history.noticed(Event(kind="client-gone", name="b"))
+        history.happened(Event(kind="value-set", name="v3"))
+        self.assertEqual((bell.rung, plain.pending), (rung + 1, True))
+        self.assertEqual([event.name for event in follower.take(1000)], ["b", "b", "v3"])
+        later = history.follow(WatchEvents(since=0, clients=True), Bell())
+        self.assertEqual([event.name for event in later.take(1000)], ["v1", "v2", "v3"])
+
+    def test_left_behind_by_clients(self) -> None:
+        """A follower that does not read is not told of clients without end: it is ended."""
+        history = a_history(0)
+        follower = history.follow(WatchEvents(clients=True), Bell())
+        for _ in range(10_000):
+            history.noticed(Event(kind="client-came", name="a"))
+        self.assertTrue(follower.pending)
+        history.noticed(Event(kind="client-came", name="a"))
+        self.assertEqual((follower.pending, follower.done), (False, True))
 
     def test_stopped(self) -> None:
         """A follower that has stopped is told nothing any more, and may stop again."""

@@ -14,6 +14,8 @@ from papa.server.eventlog import EventLog
 class Guest:
     """A connection."""
 
+    peer = "somebody"
+
     def dismiss(self) -> None:
         """Nothing ends it here."""
 

@@ -99,7 +99,7 @@ class House:
         self, transport: StringTransport | None = None, address: IAddress = ADDRESS
     ) -> tuple[Console, StringTransport]:
         """A console with a connection, and what it writes to."""
-        transport = transport or StringTransport()
+        transport = transport or StringTransport(peerAddress=address)
         console = self.factory.buildProtocol(address)
         console.makeConnection(transport)
         return console, transport
@@ -162,7 +162,7 @@ class AdmissionTests(SynchronousTestCase):
         for address, peer in (
             (ADDRESS, "127.0.0.1:4711"),
             (IPv6Address("TCP", "::1", 5), "::1:5"),
-            (UNIXAddress(None), "a Unix connection"),
+            (UNIXAddress(None), "somebody"),
         ):
             self.assertEqual(
                 logged(lambda address=address: house.console(address=address)), [f"refused {peer}: not you"]

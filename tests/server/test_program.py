@@ -50,7 +50,7 @@ from papa.errors import (
     UnknownCommand,
 )
 from papa.kernel.core import Kernel
-from papa.records import Closed, Hole, Output, Process, Socket
+from papa.records import Closed, Event, Hole, Output, Process, Socket
 from papa.server.attendance import Attendance
 from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
@@ -129,7 +129,7 @@ class Caller:
 
     def __init__(self, protocol: Program | Console, transport: StringTransport | None = None) -> None:
         self.protocol = protocol
-        self.transport = transport or StringTransport()
+        self.transport = transport or StringTransport(peerAddress=ADDRESS)
         self.pushed: list[Push] = []
         self._answers: dict[int | None, Box] = {}
         self._reader = BoxReader()
@@ -235,7 +235,7 @@ class AdmissionTests(SynchronousTestCase):
             caller.say(Set(name="x", value="y"))
         self.assertEqual(caller.read(), [Refused(reason="this papa serves uid 5")])
         self.assertTrue(caller.transport.disconnecting)
-        self.assertEqual([formatEvent(each) for each in logs], [f"refused {ADDRESS}: this papa serves uid 5"])
+        self.assertEqual([formatEvent(each) for each in logs], ["refused 127.0.0.1:4711: this papa serves uid 5"])
         self.assertIsNone(house.kernel.perform(Get(name="x")))
         caller.lose()
         self.assertEqual((house.attendance.guests, house.ended), (set(), []))
@@ -430,6 +430,9 @@ class CommandTests(SynchronousTestCase):
         class Broken:
             idle = True
 
+            def noticed(self, event: Event) -> None:
+                """Nobody asks."""
+
             def perform(self, command: Command) -> object:
                 raise ZeroDivisionError
 
@@ -523,7 +526,7 @@ class MalformedTests(SynchronousTestCase):
         (refused,) = self.caller.read()
         assert isinstance(refused, Refused)
         self.assertIn(sentence, refused.reason)
-        self.assertEqual([formatEvent(each) for each in logs], [f"hung up on {ADDRESS}: {refused.reason}"])
+        self.assertEqual([formatEvent(each) for each in logs], [f"hung up on 127.0.0.1:4711: {refused.reason}"])
         self.assertTrue(self.caller.transport.disconnecting)
         self.assertIsNone(self.caller.transport.producer)
         self.assertIsNone(self.other.ask(Get(name="x")))

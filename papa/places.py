@@ -14,6 +14,7 @@ __all__ = [
     "CONSOLE",
     "CONTROL",
     "DEFAULT_PORT",
+    "check",
     "console_path",
     "control_path",
     "log_path",
@@ -71,6 +72,17 @@ def prepare(folder: str) -> str:
             os.mkdir(folder, 0o700)
     except OSError as error:
         raise NotAllowed(f"Cannot create the runtime folder {folder}: {error.strerror}") from error
+    check(folder)
+    return folder
+
+
+def check(folder: str) -> None:
+    """
+    See that the runtime folder is safe: what is in another one could be anybody's.
+
+    @raise NotAllowed: if it is no folder, belongs to another user, or is open to others.
+    @raise FileNotFoundError: if it is not there.
+    """
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
         raise NotAllowed(f"The runtime folder {folder} is not a folder: remove it, or set PAPA_RUNTIME_DIR")
@@ -78,4 +90,3 @@ def prepare(folder: str) -> str:
         raise NotAllowed(f"The runtime folder {folder} belongs to uid {found.st_uid}: set PAPA_RUNTIME_DIR to another")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise NotAllowed(f"The runtime folder {folder} is open to other users: run chmod 700 on it")
-    return folder

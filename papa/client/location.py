@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from papa import places
 from papa.drivers.peers import listener_uid
-from papa.errors import BadRequest, Unreachable
+from papa.errors import BadRequest
 
 __all__ = ["Location", "default_location"]
 
@@ -80,7 +81,7 @@ def default_location(environ: Mapping[str, str] = os.environ, *, console: bool =
     folder, and this user or root has a kernel at papa's old port, that one.
 
     @param console: whether it is to be a console's and not a program's.
-    @raise Unreachable: if the runtime folder is not this user's: somebody else could be listening there.
+    @raise NotAllowed: if the runtime folder is not this user's alone: somebody else could be listening there.
     """
     if chosen := environ.get("PAPA_SOCKET"):
         return Location.read(chosen)
@@ -91,11 +92,6 @@ def default_location(environ: Mapping[str, str] = os.environ, *, console: bool =
         and listener_uid(places.DEFAULT_PORT) in (0, os.geteuid())
     ):
         return Location(port=places.DEFAULT_PORT, chosen=False)
-    folder = os.path.dirname(path)
-    try:
-        owner = os.lstat(folder).st_uid
-    except FileNotFoundError:
-        owner = os.geteuid()
-    if owner != os.geteuid():
-        raise Unreachable(f"The runtime folder {folder} belongs to uid {owner}: set PAPA_RUNTIME_DIR to another")
+    with suppress(FileNotFoundError):
+        places.check(os.path.dirname(path))
     return Location(path=path, chosen=False)

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IUNIXTransport
 from twisted.logger import Logger
 
 from papa.drivers.peers import peer_pid
+from papa.errors import Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel
 from papa.records import Event
 
@@ -77,11 +78,12 @@ class Attendance:
         """Whether no more may come."""
         return len(self.guests) >= self._most
 
-    def refusal(self, doorkeeper: Doorkeeper, transport: Any, peer: str) -> str | None:
+    def refusal(self, doorkeeper: Doorkeeper, transport: Any, peer: str) -> Error | None:
         """Why a new connection is not let in; L{None} if it is. The log tells who was refused."""
-        refusal = doorkeeper.refusal(transport)
+        reason = doorkeeper.refusal(transport)
+        refusal: Error | None = None if reason is None else NotAllowed(reason)
         if refusal is None and self.full:
-            refusal = "papa has as many connections as it can serve"
+            refusal = LimitReached("papa has as many connections as it can serve")
         if refusal is not None:
             self._refused += 1
             # Any user of the machine may knock as often as they like: that must not fill the disk.

@@ -131,7 +131,7 @@ class Program(amp.BinaryBoxProtocol):
         if self._doorkeeper is not None:
             refusal = self._attendance.refusal(self._doorkeeper, self.transport, self.peer)
             if refusal is not None:
-                self.send(program.push_box(Refused(reason=refusal)))
+                self.send(program.push_box(Refused(reason=str(refusal), code=refusal.code)))
                 self.transport.loseConnection()
                 return
             self._attendance.arrived(self)
@@ -153,8 +153,9 @@ class Program(amp.BinaryBoxProtocol):
         self.paused = True
         self._stop_streams()
         if reason is not None:
-            self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason[:_LONGEST_REASON])
-            self.send(program.push_box(Refused(reason=reason[:_LONGEST_REASON])))
+            reason = reason[:_LONGEST_REASON]
+            self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason)
+            self.send(program.push_box(Refused(reason=reason, code=BadRequest.code)))
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 

@@ -46,11 +46,16 @@ class Greeting(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(Message):
-    """The last box on a connection that the kernel ends: of somebody who is not let in, or whose boxes are none."""
+    """
+    The last box on a connection that the kernel ends: of somebody who is not let in, or whose boxes are none.
+
+    @ivar code: of the error that this is.
+    """
 
     words = ("refused",)
 
     reason: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

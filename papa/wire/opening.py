@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from papa.errors import NotAllowed, Unreachable
+from papa.errors import NotAllowed, Unreachable, by_code
 from papa.wire import text
 from papa.wire.messages import PROTOCOL_VERSION, Greeting, Refused
 from papa.wire.program import Push
@@ -59,10 +59,11 @@ def check_greeting(push: Push) -> Greeting:
     The greeting that the first box is.
 
     @raise NotAllowed: if it says that this client is not let in.
+    @raise LimitReached: if it says that there are too many.
     @raise Unreachable: if it is something else, or of a kernel of another time.
     """
     if isinstance(push, Refused):
-        raise NotAllowed(f"Refused: {push.reason}")
+        raise by_code(push.code, f"Refused: {push.reason}")
     if not isinstance(push, Greeting):
         raise Unreachable("What answers is no papa: it does not greet")
     if push.version != PROTOCOL_VERSION:

@@ -205,7 +205,9 @@ class GreetingTests(PlayedTestCase):
 
     def test_refused(self) -> None:
         """A kernel that does not let in is believed, in its own words, on either wire."""
-        self.assertEqual(self.refused(NotAllowed, push(Refused(reason="not you"))), "Refused: not you")
+        for kind in (NotAllowed, LimitReached):
+            refusal = push(Refused(reason="not you", code=kind.code))
+            self.assertEqual(self.refused(kind, refusal), "Refused: not you")
         self.assertEqual(self.refused(NotAllowed, b"Error: Refused: not you\n> "), "Refused: not you")
 
     def test_version(self) -> None:
@@ -248,7 +250,7 @@ class GreetingTests(PlayedTestCase):
         ended = []
 
         def part(partner: Partner) -> None:
-            partner.say(push(Refused(reason="no")))
+            partner.say(push(Refused(reason="no", code="not-allowed")))
             ended.append(partner.hear_bytes())
 
         kernel = PlayedKernel(part)
@@ -344,7 +346,9 @@ class AskTests(PlayedTestCase):
 
     def test_sent_away(self) -> None:
         """A kernel that ends the conversation says why."""
-        connection = self.asking(lambda partner, asked: partner.say(push(Refused(reason="too much"))))
+        connection = self.asking(
+            lambda partner, asked: partner.say(push(Refused(reason="too much", code="not-allowed")))
+        )
         error = self.assertRaises(ConnectionLost, connection.ask, Get(name="x"))
         self.assertEqual(str(error), "Lost connection: too much")
 
@@ -660,7 +664,7 @@ class BatchTests(PlayedTestCase):
         def part(partner: Partner) -> None:
             partner.say(GREETING)
             partner.hear()
-            partner.say(push(Refused(reason="too much")))
+            partner.say(push(Refused(reason="too much", code="not-allowed")))
 
         error = self.assertRaises(ConnectionLost, self.connect(part).begin_watch, WatchProcesses())
         self.assertEqual(str(error), "Lost connection: too much")

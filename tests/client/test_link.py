@@ -100,7 +100,10 @@ class OpeningTests(LinkTestCase):
 
     def test_refused(self) -> None:
         """Who is not let in is told why, on either wire."""
-        refusals = (b"Error: Refused: not you\n> ", serialize(program.push_box(Refused(reason="not you"))))
+        refusals = (
+            b"Error: Refused: not you\n> ",
+            serialize(program.push_box(Refused(reason="not you", code="not-allowed"))),
+        )
         for refusal in refusals:
             self.setUp()
             self.link.dataReceived(refusal)
@@ -264,7 +267,7 @@ class EndTests(LinkTestCase):
     def test_hung_up_with_a_reason(self) -> None:
         """A kernel that hangs up says why, and so does what was asked."""
         asked = self.ask(Get(name="x"))
-        self.say(program.push_box(Refused(reason="a box of a kind")))
+        self.say(program.push_box(Refused(reason="a box of a kind", code="not-allowed")))
         self.assertTrue(self.transport.disconnecting)
         self.lose()
         self.assertIn("a box of a kind", str(self.failureResultOf(asked, ConnectionLost).value))

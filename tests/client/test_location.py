@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from papa.client.location import Location, default_location
-from papa.errors import BadRequest, Unreachable
+from papa.errors import BadRequest, NotAllowed
 from tests.client.sharing import set_environ
 from tests.support import KernelTestCase
 
@@ -138,5 +138,16 @@ class DefaultTests(KernelTestCase):
         self.addCleanup(shutil.rmtree, folder)
         os.chown(folder, 65534, 65534)
         set_environ(self, PAPA_RUNTIME_DIR=folder, PAPA_SOCKET=None)
-        error = self.assertRaises(Unreachable, default_location)
+        error = self.assertRaises(NotAllowed, default_location)
         self.assertIn("belongs to uid 65534", str(error))
+
+    def test_open_folder_is_refused(self) -> None:
+        """Nor is one that others may write to, or one that is a link to who knows where."""
+        set_environ(self, PAPA_RUNTIME_DIR=self.folder, PAPA_SOCKET=None)
+        os.chmod(self.folder, 0o777)
+        self.assertIn("is open to other users", str(self.assertRaises(NotAllowed, default_location)))
+        os.chmod(self.folder, 0o700)
+        link = os.path.join(self.folder, "link")
+        os.symlink(self.folder, link)
+        set_environ(self, PAPA_RUNTIME_DIR=link)
+        self.assertIn("is not a folder", str(self.assertRaises(NotAllowed, default_location)))

@@ -233,7 +233,7 @@ class AdmissionTests(SynchronousTestCase):
         with capturedLogs() as logs:
             caller = house.caller(Door("this papa serves uid 5"))
             caller.say(Set(name="x", value="y"))
-        self.assertEqual(caller.read(), [Refused(reason="this papa serves uid 5")])
+        self.assertEqual(caller.read(), [Refused(reason="this papa serves uid 5", code="not-allowed")])
         self.assertTrue(caller.transport.disconnecting)
         self.assertEqual([formatEvent(each) for each in logs], ["refused 127.0.0.1:4711: this papa serves uid 5"])
         self.assertIsNone(house.kernel.perform(Get(name="x")))
@@ -244,7 +244,10 @@ class AdmissionTests(SynchronousTestCase):
         """One connection too many is refused, and there is room again when one has gone."""
         house = House(most=1)
         first = house.caller()
-        self.assertEqual(house.caller().read(), [Refused(reason="papa has as many connections as it can serve")])
+        self.assertEqual(
+            house.caller().read(),
+            [Refused(reason="papa has as many connections as it can serve", code="limit-reached")],
+        )
         first.lose()
         self.assertEqual(house.caller().read(), [GREETING])
 

@@ -408,7 +408,7 @@ class PushTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """So do greetings, refusals and the ends of watches."""
-        for push in (Greeting(version=1, kernel="k", pid=2), Refused(reason="no")):
+        for push in (Greeting(version=1, kernel="k", pid=2), Refused(reason="no", code="not-allowed")):
             self.assertEqual(program.read_push(program.push_box(push)), (push, None))
         self.assertEqual(program.read_push(program.push_box(WatchEnded(watch=3))), (WatchEnded(watch=3), 3))
 
@@ -483,7 +483,7 @@ class OpeningTests(SynchronousTestCase):
         with self.assertRaisesRegex(Unreachable, "speaks version 99 of the program wire, this client version"):
             check_greeting(Greeting(version=99, kernel="k", pid=2))
         with self.assertRaisesRegex(NotAllowed, "^Refused: not you$"):
-            check_greeting(Refused(reason="not you"))
+            check_greeting(Refused(reason="not you", code="not-allowed"))
         self.assertRaises(Unreachable, check_greeting, WatchEnded(watch=1))
 
 

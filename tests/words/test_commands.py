@@ -54,6 +54,7 @@ READINGS: dict[str, list[tuple[str, Any]]] = {
     "watch": [("1", True), ("0", False)],
     "observe": [("1", True), ("0", False)],
     "follow": [("1", True), ("0", False)],
+    "clients": [("1", True), ("0", False)],
     "holes": [("1", True), ("0", False)],
     "data": [("hello", b"hello\n"), ("\u00e9 b", "\u00e9 b\n".encode())],
 }

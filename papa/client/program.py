@@ -84,11 +84,12 @@ class Connection:
             self._reader.receive(opening.boxes)
             while (box := self._reader.take()) is None:
                 self._reader.receive(self._received())
-            return check_greeting(program.read_push(box)[0])
+            push, _ = program.read_push(box)
         except (BadRequest, LimitReached, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
             raise Unreachable(f"What answers at {location} is no papa: {error}") from error
+        return check_greeting(push)
 
     def fileno(self) -> int:
         """The descriptor to select on."""

@@ -24,6 +24,7 @@ __all__ = [
     "Unreachable",
     "Unsayable",
     "by_code",
+    "fell_behind",
 ]
 
 
@@ -128,3 +129,11 @@ _BY_CODE = {error.code: error for error in ALL}
 def by_code(code: str, message: str) -> Error:
     """The error that a wire carried as C{code} and C{message}; an unknown code gives the root class."""
     return _BY_CODE.get(code, Error)(message)
+
+
+def fell_behind() -> TooOld:
+    """Why a kernel ends to tell what happens, though it was to go on."""
+    return TooOld(
+        "More has happened than the kernel keeps since the last event that was read: "
+        "list what is held, and follow from now on"
+    )

@@ -19,6 +19,7 @@ The client is the real one and so is the kernel, but the sockets are mere names,
     >>> end.exit_code
     3
     >>> result_of(watch.acknowledge(end))
+    True
     >>> result_of(kernel.list_processes())
     {}
 

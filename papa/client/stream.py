@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -42,7 +43,9 @@ class RemoteStream(ABC, Generic[_Item]):
         self._link: Link | None = None
         self._number = 0
         self._started = False
+        self._told = False
         self._kernel = ""
+        self._awaited_answers = 0
         self._items: deque[tuple[_Item, int]] = deque()
         self._waiting_bytes = 0
         self._paused = False
@@ -121,14 +124,15 @@ class RemoteStream(ABC, Generic[_Item]):
         """Begin, or go on, on a new connection."""
         if self._over:
             return
-        if self._kernel and greeting.kernel != self._kernel:
+        # What was asked for is known to be there once the kernel has begun to tell, and not before.
+        if self._told and greeting.kernel != self._kernel:
             self._end(ConnectionLost("The kernel was replaced by another: what it held is not there any more"))
             return
-        resumed, self._kernel, self._link, self._paused = bool(self._kernel), greeting.kernel, link, False
+        self._kernel, self._link, self._paused = greeting.kernel, link, False
         link.listen(self._take)
         link.when_lost().addCallback(lambda _: self._await_link())
         try:
-            await self._begin(link, resumed=resumed)
+            await self._begin(link, resumed=self._told)
         except ConnectionLost:
             raise
         except Error as error:
@@ -137,6 +141,7 @@ class RemoteStream(ABC, Generic[_Item]):
     def _take(self, push: Push | Watching) -> None:
         if isinstance(push, Watching):
             self._number = push.watch
+            self._told = True
             self._begun(push)
         elif isinstance(push, WatchEnded):
             self._end(self._ending())
@@ -149,9 +154,25 @@ class RemoteStream(ABC, Generic[_Item]):
         self._items.append((item, size))
         self._waiting_bytes += size
         self._wake()
-        if not self._paused and self._waiting_bytes > _MOST_WAITING and self._link is not None:
+        self._perhaps_pause()
+
+    def _perhaps_pause(self) -> None:
+        too_much = self._waiting_bytes > _MOST_WAITING and not self._awaited_answers
+        if too_much and not self._paused and self._link is not None and self._link.alive:
             self._paused = True
             self._link.transport.pauseProducing()
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Hear what comes while an answer is waited for, though the consumer is slow: the answer is behind it."""
+        self._awaited_answers += 1
+        if self._paused:
+            self._resume()
+        try:
+            yield
+        finally:
+            self._awaited_answers -= 1
+            self._perhaps_pause()
 
     def _resume(self) -> None:
         self._paused = False

@@ -8,18 +8,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, cast
 
 from papa.client.program import Connection
-from papa.errors import Error, TooOld
+from papa.errors import Error, fell_behind
 from papa.records import STDOUT, Closed, Happened, Hole, Item, Output
 
-__all__ = ["EventReader", "ProcessOutput", "Watcher", "fell_behind"]
-
-
-def fell_behind() -> TooOld:
-    """Why a kernel ends to tell what happens, though it was to go on."""
-    return TooOld(
-        "More has happened than the kernel keeps since the last event that was read: "
-        "list what is held, and follow from now on"
-    )
+__all__ = ["EventReader", "ProcessOutput", "Watcher"]
 
 
 class ProcessOutput(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,9 +11,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from papa.client.link import Link
 from papa.client.stream import RemoteStream
-from papa.client.watcher import fell_behind
 from papa.commands import ListProcesses, WatchEvents, WatchProcesses
-from papa.errors import Error, NotFound
+from papa.errors import Error, NotFound, fell_behind
 from papa.records import Closed, Happened, Hole, Item, Output
 from papa.wire.messages import Acknowledge, Watching
 from papa.wire.program import Push
@@ -28,31 +26,27 @@ class _Reading:
     How far the output of one process was read.
 
     @ivar invocation: tells the process from any other that has had its name.
-    @ivar received: the mark up to which everything has come.
-    @ivar given: the mark up to which the consumer has everything; C{end_given}: whether it knows the end.
+    @ivar received: the mark up to which everything has come; C{end_received}: whether the end has, too.
+    @ivar given: the mark up to which the consumer has everything.
     @ivar safe: the mark up to which the consumer has everything safe; C{ended}: whether the end is, too.
     @ivar bringer: the connection that has brought the end: no other can be told of it.
-    @ivar noted: fires once the kernel knows that the end is safe.
+    @ivar noted: fires once the kernel knows that the end is safe, or nothing more will be known.
     """
 
     invocation: str
     received: int = 0
     given: int = 0
     safe: int = 0
-    end_given: bool = False
+    end_received: bool = False
     ended: bool = False
     bringer: Link | None = None
-    noted: Deferred[None] = field(default_factory=Deferred)
-
-    def note(self) -> None:
-        """The kernel knows."""
-        if not self.noted.called:
-            self.noted.callback(None)
+    noted: Deferred[bool] = field(default_factory=Deferred)
 
 
 class RemoteWatch(RemoteStream[Item]):
     """
-    An asynchronous iterator over what processes print; it ends when all of them have ended and that was acknowledged.
+    An asynchronous iterator over what processes print; it ends when all of them have ended and that was acknowledged,
+    or when somebody else goes on with its cursor.
 
     The kernel waits while the consumer is slow. When the connection is lost the watch goes on behind what has come, on
     the next one, for the processes of the same names.
@@ -62,48 +56,71 @@ class RemoteWatch(RemoteStream[Item]):
         super().__init__(endpoint, clock)
         self._request = request
         self._readings: dict[str, _Reading] = {}
+        self._done: set[str] = set()
 
     async def _begin(self, link: Link, *, resumed: bool) -> None:
-        if not resumed or self._request.cursor:
-            # A cursor knows by itself what it reads, and where it stands.
-            await link.ask(self._request)
-            return
-        # The same processes as before, but for those that are done with.
-        unfinished = {name: each for name, each in self._readings.items() if not each.noted.called}
-        try:
-            await self._watch(link, unfinished)
-        except NotFound:
-            # Some are there no more, since their end was acknowledged or somebody has removed them.
-            held = await link.ask(ListProcesses(names=tuple(unfinished)))
-            if not held and not all(each.ended for each in unfinished.values()):
-                raise
-            await self._watch(link, held)
+        names = self._names_left() if resumed else self._request.names
+        while names is not None:
+            try:
+                await link.ask(replace(self._request, names=names))
+                return
+            except NotFound:
+                # Some are there no more, since their end was acknowledged or somebody has removed them.
+                if not resumed:
+                    raise
+                left = await self._held(link, names)
+                if left == names or (not left and not all(map(self._is_done, names))):
+                    raise
+                names = left or None
+        self._end(None)
 
-    async def _watch(self, link: Link, names: Iterable[str]) -> None:
-        request = replace(self._request, names=tuple(names))
-        if request.names:
-            await link.ask(request)
-        else:
-            self._end(None)
+    def _names_left(self) -> tuple[str, ...] | None:
+        """What to ask for on the next connection; L{None} if nothing is left."""
+        if not self._request.cursor:
+            # The same processes as before; of the same patterns others may have come to be.
+            return tuple(self._readings) or None
+        if not self._request.names:
+            return ()
+        return tuple(name for name in self._request.names if not self._is_done(name)) or None
+
+    def _is_done(self, name: str) -> bool:
+        """Whether the end of a process was acknowledged."""
+        reading = self._readings.get(name)
+        return not name.endswith("*") and (name in self._done if reading is None else reading.ended)
+
+    async def _held(self, link: Link, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The patterns among names, and the names of processes that are held."""
+        plain = tuple(name for name in names if not name.endswith("*"))
+        held = await link.ask(ListProcesses(names=plain)) if plain else {}
+        return tuple(name for name in names if name in held or name.endswith("*"))
 
     def _begun(self, watching: Watching) -> None:
-        for name, reading in self._readings.items():
+        for name, reading in list(self._readings.items()):
             if reading.ended and watching.processes.get(name) != reading.invocation:
-                reading.note()
+                self._note(name, reading, known=True)
         for name, invocation in watching.processes.items():
             self._reading(name, invocation)
-
-    def _end(self, failure: Error | None) -> None:
-        super()._end(failure)
-        for reading in self._readings.values():
-            reading.note()
 
     def _reading(self, name: str, invocation: str) -> _Reading:
         """How far a process was read; from its beginning if it has another's name, or has joined."""
         reading = self._readings.get(name)
-        if reading is None or reading.invocation != invocation:
+        if reading is not None and reading.invocation != invocation:
+            # The kernel has forgotten the other one, or its name would not be free.
+            self._note(name, reading, known=True)
+            reading = None
+        if reading is None:
+            self._done.discard(name)
             reading = self._readings[name] = _Reading(invocation)
         return reading
+
+    def _note(self, name: str, reading: _Reading, *, known: bool) -> None:
+        """All is said about the end of a process, whether or not the kernel knows."""
+        if self._readings.get(name) is reading:
+            del self._readings[name]
+            if name in self._request.names:
+                self._done.add(name)
+        if not reading.noted.called:
+            reading.noted.callback(known)
 
     def _receive(self, push: Push) -> None:
         if isinstance(push, Output | Hole | Closed):
@@ -117,7 +134,8 @@ class RemoteWatch(RemoteStream[Item]):
             reading.bringer = self._link
             if reading.ended:
                 self._tell(item.name, reading)
-            return None if reading.ended or reading.end_given else item
+            came_before, reading.end_received = reading.end_received, True
+            return None if came_before else item
         before = reading.received
         if item.mark <= before:
             self._tell(item.name, reading)
@@ -128,30 +146,32 @@ class RemoteWatch(RemoteStream[Item]):
         return replace(item, data=item.data[-(item.mark - before) :])
 
     def _give(self, item: Item) -> None:
-        reading = self._readings[item.name]
-        if reading.invocation != item.invocation:
-            return
-        if isinstance(item, Closed):
-            reading.end_given = True
-        else:
+        reading = self._reading_of(item)
+        if reading is not None and not isinstance(item, Closed):
             reading.given = item.mark
 
-    def acknowledge(self, item: Item) -> Deferred[None]:
+    def _reading_of(self, item: Item) -> _Reading | None:
+        """Of the process that an item is of; L{None} if that is over, or another has its name by now."""
+        reading = self._readings.get(item.name)
+        return reading if reading is not None and reading.invocation == item.invocation else None
+
+    def acknowledge(self, item: Item) -> Deferred[bool]:
         """
         This item, and all of its process before it, is safe.
 
-        @return: of the end of a process, fires once the kernel has taken note: then the name is free, unless others
-            read the process with a cursor. Of anything else, fires at once: it is sent again if that was lost.
+        @return: of the end of a process, fires once the kernel has taken note: with C{True}, and then the name is free
+            unless others read the process with a cursor; or with C{False} if the watch is over before that is known.
+            Of anything else, fires at once: it is said again if that was lost.
         """
-        reading = self._readings.get(item.name)
-        if reading is None or reading.invocation != item.invocation:
-            return succeed(None)  # Another process has the name by now.
+        reading = self._reading_of(item)
+        if reading is None:
+            return succeed(not self._over)
         if isinstance(item, Closed):
             reading.ended, reading.safe = True, reading.given
         else:
             reading.safe = max(reading.safe, min(item.mark, reading.given))
         self._tell(item.name, reading)
-        return _follow(reading.noted) if isinstance(item, Closed) else succeed(None)
+        return _follow(reading.noted) if isinstance(item, Closed) else succeed(True)
 
     def _tell(self, name: str, reading: _Reading) -> None:
         """Say what is safe; of what this connection has not brought yet, the kernel takes no note."""
@@ -165,10 +185,15 @@ class RemoteWatch(RemoteStream[Item]):
                 self._link.tell(safe)
 
     async def _tell_end(self, link: Link, safe: Acknowledge, reading: _Reading) -> None:
-        with suppress(Error):
+        with suppress(Error), self._listening():
             await link.ask(safe)
             if link is reading.bringer:
-                reading.note()
+                self._note(safe.name, reading, known=True)
+
+    async def _stop(self) -> None:
+        await super()._stop()
+        for name, reading in list(self._readings.items()):
+            self._note(name, reading, known=False)
 
 
 class RemoteEvents(RemoteStream[Happened]):
@@ -206,8 +231,14 @@ class RemoteEvents(RemoteStream[Happened]):
         """Nothing is to be acknowledged."""
 
 
-def _follow(fired: Deferred[None]) -> Deferred[None]:
+def _follow(fired: Deferred[bool]) -> Deferred[bool]:
     """A Deferred of the caller's own that fires with another, and may be cancelled without it."""
-    following: Deferred[None] = Deferred(lambda cancelled: None)
-    fired.addCallback(lambda _: None if following.called else following.callback(None))
+    following: Deferred[bool] = Deferred(lambda cancelled: None)
+
+    def fire(known: bool) -> bool:
+        if not following.called:
+            following.callback(known)
+        return known
+
+    fired.addCallback(fire)
     return following

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from papa.errors import BadRequest, LimitReached, NotFound
 from papa.kernel.journal import Place
@@ -38,6 +39,8 @@ class HeldCursor:
         self.name = name
         self.patterns: tuple[str, ...] = ()
         self._anchors: dict[HeldProcess, Place] = {}
+        # Others may still read these: to this cursor they are over.
+        self._finished: WeakSet[HeldProcess] = WeakSet()
         self._watch: Watch | None = None
 
     def record(self) -> Cursor:
@@ -60,6 +63,8 @@ class HeldCursor:
             self._watch.end()
         self._watch, self.patterns = watch, patterns
         for process in processes:
+            if process in self._finished:
+                continue
             if process not in self._anchors:
                 self._hold(process)
             self._add(watch, process)
@@ -84,6 +89,7 @@ class HeldCursor:
             return
         process.journal.advance(anchor, mark)
         if end:
+            self._finished.add(process)
             self.drop(process)
         process.acknowledged(mark, end=end)
 

@@ -112,6 +112,7 @@ class Following:
         self._number = self.since = number
         self._observer = observer
         self.count = 1
+        self._asleep = not self.pending
 
     @property
     def done(self) -> bool:
@@ -129,18 +130,17 @@ class Following:
         return {}
 
     def wake(self) -> None:
-        """Something has happened."""
-        if self._history.last == self._number + 1 and not self._noticed:
+        """There is something to take, or nothing will ever be."""
+        if self._asleep:
+            self._asleep = False
             self._observer.output_ready()
 
     def notice(self, event: Happened) -> None:
         """A client has come or gone."""
-        first = not self.pending
         self._noticed.append(event)
         if len(self._noticed) > _KEPT:
             self.stop()
-        if first:
-            self._observer.output_ready()
+        self.wake()
 
     def take(self, limit: int) -> list[Happened]:
         """The next events; about C{limit} bytes of them."""
@@ -158,6 +158,7 @@ class Following:
                 self.stop()
                 return []
             self._number = taken[-1].number
+        self._asleep = not self.pending
         return taken
 
     def acknowledge(self) -> None:
@@ -169,4 +170,5 @@ class Following:
     def stop(self) -> None:
         """Stop following."""
         self.count = 0
+        self._noticed.clear()
         self._history.leave(self)

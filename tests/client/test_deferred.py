@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from papa.client.deferred import RemoteKernel, RemoteWatch, connect
-from papa.commands import Get, ListProcesses, ListValues, MakeProcess, Set
+from papa.commands import Get, ListProcesses, ListValues, MakeProcess, RemoveProcesses, Set
 from papa.drivers.memory import MemoryChild
 from papa.errors import (
     AlreadyDiffers,
@@ -638,6 +638,117 @@ class ResumptionTests(MemoryTestCase):
             for name in self.result(self.kernel.list_processes()):
                 self.papa.child(name).exit(0)
             self.result(self.kernel.remove_processes())
+
+    def test_end_is_noted_behind_a_backlog(self) -> None:
+        """Who waits for that and reads nothing meanwhile does not wait for ever behind output that waits for itself."""
+        child, loud = self.start(), self.start("loud", bufsize=1 << 22)
+        watch = self.kernel.watch_processes("job", "loud")
+        next_one = Deferred.fromCoroutine(watch.__anext__())
+        child.exit(5)
+        end = self.successResultOf(next_one)
+        for _ in range(40):
+            loud.print(b"x" * 50_000)
+        noted = watch.acknowledge(end)
+        self.assertTrue(self.successResultOf(noted))
+        self.assertNotIn("job", self.result(self.kernel.list_processes()))
+        for _ in range(40):
+            loud.print(b"x" * 50_000)
+        found = self.result(watch.__anext__())
+        assert isinstance(found, Output)
+        self.assertLess(len(watch._items), 80)  # The rest waits with the kernel again.
+
+    def test_end_is_not_noted_by_a_kernel_that_was_not_told(self) -> None:
+        """Nor is it said to be when the watch ends by itself, or is stopped, before that is known."""
+        child = self.start()
+        child.print(b"x")
+        child.exit(5)
+        reader = self.read("job", follow=False, acknowledging=False)
+        self.assertEqual(len(reader.items), 2)
+        self.papa.deaf = True
+        noted = reader.watch.acknowledge(reader.items[1])
+        self.assertNoResult(noted)
+        reader.watch.stop()
+        self.pass_time(A_WHILE)
+        self.assertFalse(self.successResultOf(noted))
+        self.assertFalse(self.successResultOf(reader.watch.acknowledge(reader.items[1])))
+        self.papa.deaf = False
+        self.papa.cut()
+        self.pass_time(A_WHILE)
+
+    def test_end_of_what_was_made_again(self) -> None:
+        """That another process has the name by now means that the end of the former was noted."""
+        self.start("job.1").exit(5)
+        reader = self.read("job.*", cursor="ship", acknowledging=False)
+        self.papa.cut()
+        noted = reader.watch.acknowledge(reader.items[0])
+        self.papa.kernel.perform(RemoveProcesses(names=("job.1",)))
+        self.start("job.1").print(b"new")
+        self.pass_time(1)
+        self.assertTrue(self.successResultOf(noted))
+        self.assertEqual(reader.data, b"new")
+
+    def test_end_comes_once(self) -> None:
+        """An end that has come and was not taken before the connection was lost does not come again."""
+        for cursor in ("", "ship"):
+            child = self.start()
+            watch = self.kernel.watch_processes("job", cursor=cursor)
+            taken = Deferred.fromCoroutine(watch.__anext__())
+            child.print(b"x")
+            child.exit(5)
+            self.assertEqual(self.successResultOf(taken).name, "job")
+            self.papa.cut()
+            self.pass_time(1)
+            reader = Reader(watch)
+            self.pass_time(1)
+            self.assertEqual(([type(item) for item in reader.items], reader.end), ([Closed], "over"))
+
+    def test_cut_before_it_began(self) -> None:
+        """A connection that is lost before the kernel has answered loses nothing: the watch begins on the next."""
+        self.start().print(b"precious")
+        self.papa.deaf = True
+        reader = self.read("job")
+        self.papa.cut()
+        self.papa.deaf = False
+        self.pass_time(20)
+        self.assertEqual((reader.data, reader.end), (b"precious", None))
+
+    def test_another_kernel_before_it_began(self) -> None:
+        """Nor does it matter whether that is another kernel."""
+        self.papa.deaf = True
+        reader = self.read("job")
+        self.papa.restart()
+        self.papa.deaf = False
+        self.start().print(b"of the next")
+        self.pass_time(20)
+        self.assertEqual((reader.data, reader.end), (b"of the next", None))
+
+    def test_cursor_with_names_of_which_some_are_done(self) -> None:
+        """A cursor goes on with what is left of the names that it was given, also if an answer was lost."""
+        for mute in (False, True):
+            self.start("a").exit(0)
+            child = self.start("b")
+            reader = self.read("a", "b", cursor="ship", acknowledging=False)
+            self.papa.mute = mute
+            reader.watch.acknowledge(reader.items[0])
+            self.papa.mute = False
+            self.papa.cut()
+            self.pass_time(1)
+            child.print(b"more")
+            self.assertEqual((reader.data, reader.end), (b"more", None))
+            child.exit(0)
+            self.papa.mute = mute
+            reader.watch.acknowledge(reader.items[-1])
+            self.papa.mute = False
+            self.papa.cut()
+            self.pass_time(1)
+            self.assertEqual((reader.end, self.papa.kernel.idle), ("over", True))
+
+    def test_what_is_over_is_forgotten(self) -> None:
+        """A watch of many short processes keeps nothing of those that have ended."""
+        reader = self.read("job.*", cursor="ship")
+        for number in range(50):
+            self.start(f"job.{number}").exit(0)
+        self.assertEqual((len(reader.items), len(reader.watch._readings)), (50, 0))
 
     def test_end_acknowledged_and_the_answer_lost(self) -> None:
         """If the kernel got it and only its answer was lost, the watch is over as well."""

@@ -259,7 +259,10 @@ class EventTests(SynchronousTestCase):
         house.children.latest().exit(0)
         for command in STORY[-3:]:
             house.kernel.perform(command)
-        self.assertEqual({event.kind for event in house.diary.events}, set(typing.get_args(EventKind)) - {"client-came", "client-gone"})
+        self.assertEqual(
+            {event.kind for event in house.diary.events},
+            set(typing.get_args(EventKind)) - {"client-came", "client-gone"},
+        )
 
 
 class IdleTests(SynchronousTestCase):

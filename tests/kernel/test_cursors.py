@@ -183,6 +183,22 @@ class ProcessTests(CursorTestCase):
         watch.acknowledge()
         self.assertEqual(self.kernel.list_processes(ListProcesses()), {})
 
+    def test_what_it_is_done_with_does_not_come_again(self) -> None:
+        """A process whose end this cursor has, and another has not, is not read again by it."""
+        child = self.make()
+        child.print(b"x")
+        first, other = self.read("ship", "*"), self.read("other", "*")
+        child.exit(0)
+        for _ in range(2):
+            first.take(1000)
+            first.acknowledge()
+            first.stop()
+            first = self.read("ship", "*")
+            self.assertFalse(first.pending)
+        self.assertTrue(self.read("plain", "job").pending)
+        self.assertTrue(other.pending)
+        self.assertTrue(self.read("ship", "job").done)
+
     def test_later_processes_join(self) -> None:
         """A process that is made later and matches joins, whether or not somebody reads just then."""
         bell = Bell()

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from papa.commands import MakeSocket, RemoveSockets, Set, WatchEvents
 from papa.errors import BadRequest, NotFound, TooOld
 from papa.interfaces import IWatch
-from papa.kernel.history import History
+from papa.kernel.history import Following, History
 from papa.records import Event, Happened
 from tests.kernel.building import Bell, Diary, House
 
@@ -83,6 +83,27 @@ class FollowingTests(SynchronousTestCase):
         for _ in range(20):
             history.happened(Event(kind="value-set", name="v"))
         self.assertEqual((list(follower.take(1000)), follower.count, follower.pending), ([], 0, False))
+
+    def test_a_follower_that_makes_something_happen(self) -> None:
+        """Who does something when it is woken does not keep others from being woken, now and later."""
+        history = a_history(0)
+        numbers: dict[str, list[int]] = {"acts": [], "reads": []}
+        followers: dict[str, Following] = {}
+
+        class Waker:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def output_ready(self) -> None:
+                numbers[self.name] += [event.number for event in followers[self.name].take(1000)]
+                if self.name == "acts" and numbers["acts"][-1] < 3:
+                    history.happened(Event(kind="value-set", name="reaction"))
+
+        for name in numbers:
+            followers[name] = history.follow(WatchEvents(), Waker(name))
+        history.happened(Event(kind="value-set", name="v"))
+        history.happened(Event(kind="value-set", name="v"))
+        self.assertEqual(numbers, {"acts": [1, 2, 3, 4], "reads": [1, 2, 3, 4]})
 
     def test_noticed(self) -> None:
         """Who asks for clients is told of them between what had happened by then; nobody else is, nor later."""

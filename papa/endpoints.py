@@ -1,4 +1,4 @@
-"""Where a kernel listens, as people write it: C{tcp:20202}, C{tcp:20202:interface=::1}, C{unix:/run/papa/console}."""
+"""Where a kernel listens, as people write it: C{tcp:20202}, C{tcp:1:interface=::1}, C{unix:/run/papa/x}, C{ssl:…}."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TcpEndpoint:
         _check_port(self.port)
         if not _address(self.host).is_loopback:
             raise NotAllowed(
-                f"papa does not serve its console on {self.host}: whoever reaches it can run programs. "
+                f"papa does not serve on {self.host}: whoever reaches it can run programs. "
                 "Use 127.0.0.1, ::1 or a Unix path, and from elsewhere a tunnel such as ssh, or TLS with client "
                 f"certificates: {_TLS}"
             )
@@ -87,10 +87,10 @@ def parse(description: str) -> Endpoint:
     @raise NotAllowed: if it would let other machines in without a certificate.
     """
     kind, _, rest = description.partition(":")
-    if kind == "unix" and rest:
+    if kind == "unix" and rest and not re.search(r":\w+=", rest):
         return UnixEndpoint(path=rest)
-    port, _, options = rest.partition(":")
-    if re.fullmatch("[0-9]{1,9}", port):
+    port, colon, options = rest.partition(":")
+    if re.fullmatch("[0-9]{1,9}", port) and bool(colon) == bool(options):
         # A colon within a value may be written with a backslash, and need not be: a name and = follow one that ends it.
         named = re.split(r"(?:^|(?<!\\):)(\w+)=", options)
         given = dict(zip(named[1::2], (value.replace("\\:", ":") for value in named[2::2]), strict=True))

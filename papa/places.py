@@ -80,10 +80,15 @@ def check(folder: str) -> None:
     """
     See that the runtime folder is safe: what is in another one could be anybody's.
 
-    @raise NotAllowed: if it is no folder, belongs to another user, or is open to others.
+    @raise NotAllowed: if it is no folder, belongs to another user, is open to others, or out of reach.
     @raise FileNotFoundError: if it is not there.
     """
-    found = os.lstat(folder)
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NotAllowed(f"Cannot look at the runtime folder {folder}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode):
         raise NotAllowed(f"The runtime folder {folder} is not a folder: remove it, or set PAPA_RUNTIME_DIR")
     if found.st_uid != os.geteuid():

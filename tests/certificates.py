@@ -9,6 +9,7 @@ import os
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 _DAY = datetime.timedelta(days=1)
@@ -33,12 +34,12 @@ class Authority:
         )
         self.path = self._write(f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
-    def sign(self, name: str, *, expired: bool = False) -> tuple[str, str]:
+    def sign(self, name: str, *, expired: bool = False, kind: _ASN1Type = _ASN1Type.UTF8String) -> tuple[str, str]:
         """The paths of a new key and of a certificate for it, good for 127.0.0.1; whatever had the name is replaced."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
         certificate = (
-            _builder(_named(name), self._name, key, now - 2 * _DAY, now + (-_DAY if expired else _DAY))
+            _builder(_named(name, kind), self._name, key, now - 2 * _DAY, now + (-_DAY if expired else _DAY))
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
             .sign(self._key, hashes.SHA256())
         )
@@ -58,8 +59,8 @@ class Authority:
         return path
 
 
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _named(name: str, kind: _ASN1Type = _ASN1Type.UTF8String) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name, kind)])
 
 
 def _builder(

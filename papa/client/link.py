@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papa.commands import Command, TakeSocket
+from papa.drivers.keepalive import keep_alive
 from papa.errors import BadRequest, ConnectionLost, Error, NotAllowed
 from papa.records import Lent
 from papa.wire import program
@@ -72,6 +74,11 @@ class Link(amp.BinaryBoxProtocol):
         self.alive = True
         if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+            # Whoever only listens would not notice that the kernel's machine has gone. Under TLS there is TCP.
+            carrier: Any = getattr(self.transport, "transport", self.transport)
+            handle = carrier.getHandle()
+            if isinstance(handle, socket.socket):
+                keep_alive(handle)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the kernel: boxes, but from a console its greeting first."""

@@ -52,8 +52,10 @@ class Certificates:
         except OSError as error:
             raise SocketFailed(f"Cannot read {key}: {error.strerror}") from error
         if mode & stat.S_IRWXO:
-            raise NotAllowed(f"Others may use the private key {key}: make a new one, readable by papa's user only")
+            raise NotAllowed(f"Everybody may read the private key {key}: make a new one that only papa's user may")
         context = CertificateOptions().getContext()
+        # Otherwise OpenSSL would ask at the terminal, and everybody would wait for the answer.
+        context.set_passwd_cb(lambda *_: b"")
         for use, path in (
             (context.use_certificate_chain_file, self._endpoint.certificate),
             (context.use_privatekey_file, self._endpoint.private_key),

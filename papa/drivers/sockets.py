@@ -10,6 +10,7 @@ from typing import Final
 from zope.interface import implementer
 
 from papa.commands import MakeSocket
+from papa.drivers.keepalive import keep_alive
 from papa.drivers.paths import SocketPath
 from papa.errors import Error, SocketFailed
 from papa.interfaces import IHeldSocket, ISocketDriver
@@ -208,6 +209,8 @@ def listen_tcp(host: str, port: int, backlog: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What is accepted inherits this: a client whose machine has vanished does not stay for ever.
+        keep_alive(sock)
         sock.bind((host, port))
         sock.listen(backlog)
     except BaseException:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IUNIXTransport
-from twisted.logger import Logger
-
-from papa.drivers.peers import peer_pid
 from papa.errors import Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel
 from papa.records import Event
+from papa.server.peer import RefusalLog
+from papa.wire.text import FULL
 
-__all__ = ["Attendance", "Doorkeeper", "Guest", "peer_name"]
-
-
-#: So many refusals are logged one by one, and from then on every so many.
-_LOGGED: Final = 100
+__all__ = ["Attendance", "Doorkeeper", "Guest"]
 
 
 class Doorkeeper(Protocol):
@@ -41,23 +34,12 @@ class Guest(Protocol):
         """End it."""
 
 
-def peer_name(transport: Any) -> str:
-    """Who is at the other end of a connection, for people: an address, or the pid of who has connected."""
-    address = transport.getPeer()
-    if isinstance(address, IPv4Address | IPv6Address):
-        return f"{address.host}:{address.port}"
-    on_unix: bool = IUNIXTransport.providedBy(transport)
-    return f"pid {peer_pid(transport.getHandle())}" if on_unix else "somebody"
-
-
 class Attendance:
     """
     The connections of all wires together.
 
     @ivar guests: the connections that were let in.
     """
-
-    _log = Logger()
 
     def __init__(self, kernel: IKernel, end: Callable[[str], None], *, most: int, ends_with_last: bool = False) -> None:
         """
@@ -70,7 +52,7 @@ class Attendance:
         self._most = most
         self._ends_with_last = ends_with_last
         self._leaving = False
-        self._refused = 0
+        self._refusals = RefusalLog()
         self.guests: set[Guest] = set()
 
     @property
@@ -83,14 +65,9 @@ class Attendance:
         reason = doorkeeper.refusal(transport)
         refusal: Error | None = None if reason is None else NotAllowed(reason)
         if refusal is None and self.full:
-            refusal = LimitReached("papa has as many connections as it can serve")
+            refusal = LimitReached(FULL)
         if refusal is not None:
-            self._refused += 1
-            # Any user of the machine may knock as often as they like: that must not fill the disk.
-            if self._refused <= _LOGGED:
-                self._log.warn("refused {peer}: {reason}", peer=peer, reason=refusal)
-            elif self._refused % _LOGGED == 0:
-                self._log.warn("refused {count} connections so far, now {peer}", count=self._refused, peer=peer)
+            self._refusals.note(peer, refusal)
         return refusal
 
     def arrived(self, guest: Guest) -> None:

@@ -21,7 +21,8 @@ from zope.interface import implementer
 
 from papa.errors import BadRequest
 from papa.interfaces import IKernel
-from papa.server.attendance import Attendance, Doorkeeper, peer_name
+from papa.server.attendance import Attendance, Doorkeeper
+from papa.server.peer import peer_name
 from papa.server.program import Program
 from papa.wire.session import Session
 from papa.wire.telnet import IAC, TelnetFilter

@@ -27,7 +27,8 @@ from papa.commands import (
 from papa.errors import BadRequest, Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel, IWatchObserver
 from papa.records import Lent
-from papa.server.attendance import Attendance, Doorkeeper, peer_name
+from papa.server.attendance import Attendance, Doorkeeper
+from papa.server.peer import peer_name
 from papa.wire import boxes, program, schema
 from papa.wire.boxes import Box
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching

@@ -15,12 +15,13 @@ from zope.interface import implementer
 
 from papa.drivers.certificates import Certificates
 from papa.endpoints import TlsEndpoint
-from papa.server.attendance import peer_name
+from papa.server.peer import RefusalLog, peer_name
 
 __all__ = ["secured"]
 
-#: How long a client may take to show its certificate, in seconds, and how many may be about to.
+#: How long a client may take to show its certificate, or to hang up when papa has, in seconds.
 _PATIENCE: Final = 10.0
+#: How many may not have shown one yet.
 _MOST_WAITING: Final = 256
 
 
@@ -43,20 +44,28 @@ class _Secured(ProtocolWrapper):
     transport: Any
     _patience: IDelayedCall | None = None
     _begun = False
+    _refusal = ""
     _drain: _Drain | None = None
 
     def makeConnection(self, transport: Any) -> None:
         """Wait for the handshake."""
         self.transport = transport
-        if self.factory.waiting >= _MOST_WAITING:
-            transport.abortConnection()
-            return
-        self.factory.waiting += 1
-        self._patience = self.factory.reactor.callLater(_PATIENCE, transport.abortConnection)
+        waiting = self.factory.waiting
+        if len(waiting) >= _MOST_WAITING:
+            # Who has waited longest is the least likely to mean it; those who do get their turn.
+            next(iter(waiting)).give_up("there are too many who have not shown a certificate")
+        waiting[self] = None
+        self._patience = self.factory.reactor.callLater(_PATIENCE, self.give_up, "it has not shown a certificate")
+
+    def give_up(self, reason: str) -> None:
+        """End a connection on which nothing was said."""
+        self._refusal = reason
+        self._stop_waiting()
+        self.transport.abortConnection()
 
     def _stop_waiting(self) -> None:
+        self.factory.waiting.pop(self, None)
         if self._patience is not None:
-            self.factory.waiting -= 1
             if self._patience.active():
                 self._patience.cancel()
             self._patience = None
@@ -64,14 +73,20 @@ class _Secured(ProtocolWrapper):
     def handshakeCompleted(self) -> None:
         """The client is known."""
         self._stop_waiting()
-        self._begun = True
         subject = self.transport.getPeerCertificate().get_subject()
         self._log.info(
             "{peer} shows the certificate of {subject}",
             peer=peer_name(self.transport),
-            subject=", ".join(f"{key.decode()}={value.decode()!r}" for key, value in subject.get_components()),
+            subject=", ".join(f"{_text(key)}={_text(value)!r}" for key, value in subject.get_components()),
         )
+        self._begun = True
         super().makeConnection(self.transport)
+
+    def loseConnection(self) -> None:
+        """End the connection, without waiting for long until the client agrees."""
+        super().loseConnection()
+        if self._patience is None:
+            self._patience = self.factory.reactor.callLater(_PATIENCE, self.transport.abortConnection)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Have somebody asked for more whenever what was said has been taken."""
@@ -93,15 +108,12 @@ class _Secured(ProtocolWrapper):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection has gone, perhaps before anything was said on it."""
         self._drain = None
+        self._stop_waiting()
         if self._begun:
             super().connectionLost(reason)
         else:
-            self._stop_waiting()
-            self._log.info(
-                "{peer} shows no certificate that is good: {reason}",
-                peer=peer_name(self.transport),
-                reason=reason.value,
-            )
+            refusal = self._refusal or f"it has shown no certificate that is good: {reason.value}"
+            self.factory.refusals.note(peer_name(self.transport), refusal)
 
 
 @implementer(IPushProducer)
@@ -146,7 +158,7 @@ class _SecuredFactory(WrappingFactory[_Secured]):
     """
     Makes them.
 
-    @ivar waiting: how many have not shown a certificate yet.
+    @ivar waiting: those that have not shown a certificate yet, who has waited longest first.
     """
 
     protocol = _Secured
@@ -155,4 +167,10 @@ class _SecuredFactory(WrappingFactory[_Secured]):
     def __init__(self, factory: Factory, reactor: Any) -> None:
         super().__init__(factory)
         self.reactor = reactor
-        self.waiting = 0
+        self.waiting: dict[_Secured, None] = {}
+        self.refusals = RefusalLog()
+
+
+def _text(value: bytes) -> str:
+    """What a certificate says; in whatever letters."""
+    return value.decode(errors="backslashreplace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from papa.errors import NotAllowed, Unreachable, by_code
+from papa.errors import LimitReached, NotAllowed, Unreachable, by_code
 from papa.wire import text
 from papa.wire.messages import PROTOCOL_VERSION, Greeting, Refused
 from papa.wire.program import Push
@@ -32,6 +32,7 @@ class Opening:
 
         @return: what to answer to them.
         @raise NotAllowed: if it does not let this client in.
+        @raise LimitReached: if that is because there are too many.
         @raise Unreachable: if it is no kernel, or one that does not have this wire.
         """
         heard = self._heard = self._heard + data
@@ -48,7 +49,8 @@ class Opening:
     @staticmethod
     def _refuse(line: str) -> None:
         if line.startswith(f"{text.ERROR}Refused"):
-            raise NotAllowed(line.removeprefix(text.ERROR))
+            kind = LimitReached if line.endswith(text.FULL) else NotAllowed
+            raise kind(line.removeprefix(text.ERROR))
         if line.startswith(text.ERROR):
             raise Unreachable(f"The kernel does not speak the program wire: {line.removeprefix(text.ERROR)}")
         raise Unreachable(f"What answers is no papa; it said {line[:80]!r}")

@@ -20,6 +20,7 @@ __all__ = [
     "BATCH_END",
     "ERROR",
     "EXITING",
+    "FULL",
     "GREETING",
     "NOTHING_LEFT",
     "NOT_IDLE",
@@ -39,6 +40,8 @@ GREETING: Final = b'Papa is home. Type "help" for commands.\n> '
 ERROR: Final = "Error: "
 #: The line after which a connection speaks the program wire.
 AMP: Final = "amp"
+#: What is said behind L{ERROR} to one connection too many, at the end of the line.
+FULL: Final = "papa has as many connections as it can serve"
 BATCH_END: Final = b"] "
 EXITING: Final = b"Exiting papa!\n> "
 NOT_IDLE: Final = "not idle"

@@ -76,7 +76,7 @@ class DaemonizeTests(ServeTestCase):
     def test_foreign_machines(self) -> None:
         """An address that other machines can reach is refused."""
         finished = self.papa("serve", "--daemonize", "--console", "tcp:0:interface=0.0.0.0", code=1)
-        self.assertIn("does not serve its console on 0.0.0.0", finished.stderr)
+        self.assertIn("does not serve on 0.0.0.0", finished.stderr)
 
     def test_open_runtime_folder(self) -> None:
         """A runtime folder that is open to others is refused, with what to do."""
@@ -133,7 +133,7 @@ class ForegroundTests(ServeTestCase):
         self.assertIn("Cannot create /proc/x.lock", self.papa("serve", "-u", "/proc/x", code=1).stderr)
         self.assertIn("is no endpoint", self.papa("serve", "--console", "nonsense", code=2).stderr)
         finished = self.papa("serve", "--console", "tcp:0:interface=0.0.0.0", code=2)
-        self.assertIn("does not serve its console on 0.0.0.0", finished.stderr)
+        self.assertIn("does not serve on 0.0.0.0", finished.stderr)
 
     def test_logs_to_standard_error(self) -> None:
         """Its log goes to standard error, and it ends on SIGINT as on SIGTERM, with exit code 0."""

@@ -241,7 +241,7 @@ class EndpointTests(AccessTestCase):
         """It does not start where other machines could reach it."""
         for address in ("0.0.0.0", "192.0.2.1", "::"):
             finished = self.papa("serve", "--console", f"tcp:0:interface={address}", code=2)
-            self.assertIn(f"papa does not serve its console on {address}", finished.stderr)
+            self.assertIn(f"papa does not serve on {address}", finished.stderr)
         self.assertFalse(os.path.exists(self.runtime))
 
     def test_beyond_loopback_among_others(self) -> None:

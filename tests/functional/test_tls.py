@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.name import _ASN1Type
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
@@ -73,7 +75,7 @@ class AdmissionTests(TlsTestCase):
         other = Authority(self.folder, "other").sign("stranger")
         for shown in (None, other, self.authority.sign("former", expired=True)):
             self.assertEqual(self.heard(port, shown), b"")
-        until(lambda: kernel.said().count("shows no certificate that is good") == 3, "three lines in the log")
+        until(lambda: kernel.said().count("has shown no certificate that is good") == 3, "three lines in the log")
 
     def test_nobody_without_tls(self) -> None:
         """A client that does not speak TLS hears nothing of papa either."""
@@ -90,6 +92,24 @@ class AdmissionTests(TlsTestCase):
             self.assertEqual(talk.ask("set x 1"), "")
             self.assertEqual(talk.ask("get x"), "1")
         self.assertRegex(kernel.said(), "shows the certificate of CN='alice'")
+
+    def test_any_letters(self) -> None:
+        """A certificate may be somebody's whose name is not in Latin letters, or in letters of another kind."""
+        kernel = self.serve_tls("--console")
+        for kind in (_ASN1Type.BMPString, _ASN1Type.UTF8String):
+            with Talk(self.tls(self.tls_port(kernel), self.authority.sign("Zo\u00eb", kind=kind))) as talk:
+                talk.read_until(b"> ")
+                self.assertEqual(talk.ask("get x"), "")
+        self.assertEqual(kernel.said().count("shows the certificate of CN="), 2)
+        self.assertNotIn("Traceback", kernel.said())
+
+    def test_client_that_does_not_hang_up(self) -> None:
+        """A client that papa has hung up on, and that stays, is gone before long."""
+        kernel = self.serve_tls()
+        before = kernel.descriptors()
+        sock = self.tls(self.tls_port(kernel), self.authority.sign("alice"))
+        sock.sendall(b"\xff\xff\xff")
+        until(lambda: kernel.descriptors() == before, "the end of it")
 
     def test_new_certificate(self) -> None:
         """A certificate that is replaced is shown from then on, without a restart; half a replacement is not."""
@@ -137,7 +157,21 @@ class RefusalTests(TlsTestCase):
     def test_key_that_others_may_read(self) -> None:
         """Such a key is none: somebody else may have it by now."""
         os.chmod(self.key, 0o644)
-        self.assertIn(f"Others may use the private key {self.key}", self.refused())
+        self.assertIn(f"Everybody may read the private key {self.key}", self.refused())
+
+    def test_key_with_a_passphrase(self) -> None:
+        """A key that somebody would have to be asked for is refused, and asks nobody."""
+        with open(self.key, "rb") as file:
+            key = serialization.load_pem_private_key(file.read(), None)
+        with open(self.key, "wb") as file:
+            file.write(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.BestAvailableEncryption(b"secret"),
+                )
+            )
+        self.assertIn(f"Cannot use {self.key}: ", self.refused())
 
     def test_unusable_files(self) -> None:
         """What is missing, no certificate, or of another key is named."""

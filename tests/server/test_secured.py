@@ -10,6 +10,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa.endpoints import TlsEndpoint
@@ -45,18 +46,27 @@ class WaitingTests(SynchronousTestCase):
         self.assertTrue(transport.disconnected)
 
     def test_crowd(self) -> None:
-        """So many may wait and no more; where one has gone, another may come."""
+        """So many may wait and no more; who has waited longest makes room for who comes."""
         crowd = [self.connect() for _ in range(_MOST_WAITING)]
         self.assertFalse(any(transport.disconnected for _, transport in crowd))
-        late, transport = self.connect()
-        self.assertTrue(transport.disconnected)
-        late.connectionLost()
-        crowd[0][0].connectionLost()
-        self.assertFalse(self.connect()[1].disconnected)
-        self.assertTrue(self.connect()[1].disconnected)
-        for protocol, _ in crowd[1:]:
+        crowd.append(self.connect())
+        self.assertEqual([transport.disconnected for _, transport in crowd], [True] + [False] * _MOST_WAITING)
+        with capturedLogs() as logs:
+            crowd[0][0].connectionLost()
+        self.assertIn("there are too many who have not shown a certificate", formatEvent(logs[0]))
+        crowd[1][0].connectionLost()
+        crowd.append(self.connect())
+        self.assertEqual(sum(transport.disconnected for _, transport in crowd), 1)
+        for protocol, _ in crowd[2:]:
             protocol.connectionLost()
-        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_strangers_do_not_fill_the_log(self) -> None:
+        """Of many that are refused, some are logged."""
+        with capturedLogs() as logs:
+            for _ in range(1000):
+                self.connect()[0].connectionLost()
+        self.assertLess(len(logs), 120)
 
 
 class Source:

@@ -31,6 +31,7 @@ class ParseTests(SynchronousTestCase):
         for description in (
             *("", "tcp", "tcp:", "tcp:x", "tcp:-1", "tcp:1:2", "unix:", "20202", "/run/x", "udp:1:interface=::1"),
             *("tcp:1:interface", "tcp:1:privateKey=/k", "tcp:1:interface=::1:interface=::1", "tcp:1:x:interface=::1"),
+            *("tcp:80:", "unix:/run/x:mode=600"),
             *("ssl:443", "ssl:443:privateKey=/k", "ssl:443:privateKey=/k:certKey=/c", "ssl::privateKey=/k"),
             "ssl:443:privateKey=/k:certKey=/c:clientCerts=/a:backlog=3",
         ):

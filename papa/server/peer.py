@@ -1,0 +1,42 @@
+"""Who is at the other end of a connection, and how much is said of those who are not let in."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IUNIXTransport
+from twisted.logger import Logger
+
+from papa.drivers.peers import peer_pid
+
+__all__ = ["RefusalLog", "peer_name"]
+
+#: So many refusals are logged one by one, and from then on every so many.
+_LOGGED: Final = 100
+
+
+def peer_name(transport: Any) -> str:
+    """Who it is, for people: an address, or the pid of who has connected."""
+    address = transport.getPeer()
+    if isinstance(address, IPv4Address | IPv6Address):
+        return f"{address.host}:{address.port}"
+    on_unix: bool = IUNIXTransport.providedBy(transport)
+    return f"pid {peer_pid(transport.getHandle())}" if on_unix else "somebody"
+
+
+class RefusalLog:
+    """Tells who was refused, but not without end: anybody may knock as often as they like, and not fill the disk."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._refused = 0
+
+    def note(self, peer: str, reason: object) -> None:
+        """Somebody was refused."""
+        self._refused += 1
+        if self._refused <= _LOGGED:
+            self._log.warn("refused {peer}: {reason}", peer=peer, reason=reason)
+        elif self._refused % _LOGGED == 0:
+            self._log.warn("refused {count} connections so far, now {peer}", count=self._refused, peer=peer)

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from papa import endpoints, places
+from papa.daemon.systemd import notify
 from papa.drivers.children import SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.sockets import SystemSockets
@@ -85,12 +86,17 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from error
 
 
-def makeService(options: Options, reactor: Any = None) -> IService:
+def _tell_systemd(where: str) -> None:
+    notify(READY=1, STATUS=f"serving at {where}")
+
+
+def makeService(options: Options, reactor: Any = None, ready: Callable[[str], object] = _tell_systemd) -> IService:
     """
     The kernel, ready to be started.
 
     @param options: parsed options.
     @param reactor: the reactor to serve with; the global one by default.
+    @param ready: is told where the kernel serves, once it does; by default, systemd is.
     """
     if reactor is None:
         from twisted.internet import reactor
@@ -129,7 +135,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if options["lifeline-fd"] is not None:
         _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
     return KernelService(
-        kernel, attendance, listeners, folder=folder, started=_Readiness(reactor, options["ready-fd"]).announce
+        kernel, attendance, listeners, folder=folder, started=_Readiness(reactor, options["ready-fd"], ready).announce
     )
 
 
@@ -179,28 +185,30 @@ class _Ending:
         if not self._asked:
             self._asked = True
             self._log.info("papa ends: {reason}", reason=reason)
+            notify(STOPPING=1)
             self._reactor.callLater(0, self._reactor.stop)
 
 
 class _Readiness:
     """Tells whoever started papa that it serves."""
 
-    def __init__(self, reactor: Any, descriptor: int | None) -> None:
+    def __init__(self, reactor: Any, descriptor: int | None, ready: Callable[[str], object]) -> None:
         self._reactor = reactor
+        self._ready = ready
         self._descriptor = descriptor
         if descriptor is not None:
             os.set_inheritable(descriptor, False)
 
     def announce(self, where: list[str]) -> None:
         """Say where, and close; but not before a signal would find the reactor ready to end in order."""
-        if self._descriptor is not None:
-            self._reactor.callLater(0, self._write, "".join(f"ready {each}\n" for each in where))
+        self._reactor.callLater(0, self._tell, where)
 
-    def _write(self, text: str) -> None:
-        assert self._descriptor is not None
-        with suppress(OSError), open(self._descriptor, "w", encoding="utf-8") as pipe:
-            pipe.write(text)
-        self._descriptor = None
+    def _tell(self, where: list[str]) -> None:
+        self._ready(" and ".join(where))
+        if self._descriptor is not None:
+            with suppress(OSError), open(self._descriptor, "w", encoding="utf-8") as pipe:
+                pipe.writelines(f"ready {each}\n" for each in where)
+            self._descriptor = None
 
 
 class _Lifeline(FileDescriptor):

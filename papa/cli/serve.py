@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
 from papa import places
 from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
-from papa.client.autostart import launch
 from papa.client.location import Location
-from papa.errors import Unreachable
+from papa.daemon import Daemon, DaemonError, signal_map
 
 __all__ = ["command"]
+
+#: As papa 1.0.6: what a kernel started in the background makes is not for others to write, nor for strangers to read.
+_UMASK: Final = 0o027
 
 
 @click.command()
@@ -48,18 +52,37 @@ def command(ctx: click.Context, /, daemonize: bool, timeout: float, **options: A
     if ctx.obj is not None and options["port"] is options["unix_socket"] is None and not options["console"]:
         location = Location.read(ctx.obj)
         options |= {"port": location.port, "unix_socket": location.path}
-    arguments = _arguments(options)
+    arguments = _read(_arguments(options))
     if not daemonize:
-        _serve(arguments, options["ready_fd"])
+        try:
+            _serve(arguments)
+        except DaemonError as error:
+            _tell_starter(str(error), options["ready_fd"])
+            fail(str(error), error.code)
         return
     log = places.log_path(places.prepare(places.runtime_folder()))
+
+    def serve() -> None:
+        _serve(arguments, daemon.ready)
+
+    daemon = Daemon(
+        target=serve,
+        detach=True,
+        umask=_UMASK,
+        # What its children may, and how they begin, is theirs.
+        prevent_core=False,
+        process_ids=None,
+        init_groups=False,
+        signal_map=dict.fromkeys(signal_map, signal.SIG_DFL),
+        log_file=log,
+        await_ready=True,
+        ready_timeout=timeout,
+    )
     try:
-        kernel, where = launch(arguments, timeout=timeout, log=log)
-    except Unreachable as error:
-        fail(str(error), EXIT_FAILED)
-    click.echo(f"papa is home, pid {kernel.pid}, at {' and '.join(where)}; its log is {log}")
-    # It is init's from now on; nothing is to be waited for.
-    kernel.returncode = 0
+        daemon.start()
+    except DaemonError as error:
+        fail(daemon.error.strip() or str(error), error.code)
+    click.echo(f"papa is home, pid {daemon.pid}, at {daemon.ready_status}; its log is {log}")
 
 
 def _arguments(options: dict[str, Any]) -> list[str]:
@@ -78,32 +101,46 @@ def _arguments(options: dict[str, Any]) -> list[str]:
     return arguments
 
 
-def _serve(arguments: list[str], ready: int | None) -> None:
-    from twisted.internet import reactor
-    from twisted.logger import globalLogBeginner, textFileLogObserver
+def _read(arguments: list[str]) -> Any:
+    """The options, as L{papa.tap.makeService} takes them."""
     from twisted.python.usage import UsageError
 
-    from papa.tap import Options, makeService
+    from papa.tap import Options
 
     options = Options()
     try:
         options.parseOptions(arguments)
     except UsageError as error:
-        _give_up(str(error), EXIT_USAGE, ready)
+        _tell_starter(str(error), options["ready-fd"])
+        fail(str(error), EXIT_USAGE)
+    return options
+
+
+def _serve(options: Any, ready: Callable[[str], object] | None = None) -> None:
+    """
+    Serve, to the end.
+
+    @param ready: is told where, once the kernel serves.
+    @raise DaemonError: if it cannot listen where it must.
+    """
+    from twisted.internet import reactor
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    from papa.tap import makeService
+
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    service: Any = makeService(options, reactor)
+    service: Any = makeService(options, reactor, *([] if ready is None else [ready]))
     try:
         service.privilegedStartService()
     except SystemExit as error:
-        _give_up(str(error.code).removeprefix("papa: "), EXIT_FAILED, ready)
+        raise DaemonError(str(error.code).removeprefix("papa: "), EXIT_FAILED) from error
     system: Any = reactor
     system.callWhenRunning(service.startService)
     system.addSystemEventTrigger("before", "shutdown", service.stopService)
     system.run()
 
 
-def _give_up(reason: str, code: int, ready: int | None) -> None:
-    """Say why, to whoever waits for this kernel too."""
-    if ready is not None:
-        os.write(ready, f"{reason}\n".encode())
-    fail(reason, code)
+def _tell_starter(reason: str, descriptor: int | None) -> None:
+    """Whoever has started this kernel waits for a word."""
+    if descriptor is not None:
+        os.write(descriptor, f"{reason}\n".encode())

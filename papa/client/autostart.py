@@ -17,7 +17,7 @@ from papa import places
 from papa.client.location import Location
 from papa.errors import NotAllowed, Unreachable
 
-__all__ = ["arguments_for", "launch", "start_once"]
+__all__ = ["arguments_for", "ensure_running", "launch", "start_once"]
 
 _POLL: Final = 0.05
 #: As papa 1.0.6: what a kernel started in the background makes is not for others to write, nor for strangers to read.
@@ -144,6 +144,16 @@ def start_once(location: Location, timeout: float) -> None:
     if launcher.returncode:
         reason = launcher.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise Unreachable(reason.removeprefix("papa: ") or f"papa serve ended with {launcher.returncode}")
+
+
+def ensure_running(location: Location, timeout: float) -> None:
+    """
+    L{start_once}, unless a kernel answers already.
+
+    @raise Unreachable: if none comes up, with the reason.
+    """
+    if not _answers(location):
+        start_once(location, timeout)
 
 
 def _answers(location: Location) -> bool:

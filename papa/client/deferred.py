@@ -25,8 +25,10 @@ from weakref import WeakSet
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
+from papa.client.autostart import ensure_running
 from papa.client.location import Location, default_location
 from papa.client.reconnecting import Reconnecting
 from papa.client.watching import RemoteEvents, RemoteWatch
@@ -63,6 +65,8 @@ __all__ = ["RemoteEvents", "RemoteKernel", "RemoteWatch", "connect"]
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
+#: How long a kernel may take to start, in seconds.
+_START_TIMEOUT: Final = 10.0
 #: How often something that does no harm is asked before it is given up, each time on a new connection.
 _REPETITIONS: Final = 3
 
@@ -93,15 +97,21 @@ def _endpoint(reactor: Any, where: int | str | IStreamClientEndpoint | None) -> 
 
 
 @_deferred
-async def connect(reactor: Any, where: int | str | IStreamClientEndpoint | None = None) -> RemoteKernel:
+async def connect(
+    reactor: Any, where: int | str | IStreamClientEndpoint | None = None, *, start: bool = False
+) -> RemoteKernel:
     """
     Connect to a kernel.
 
     @param where: a port of 127.0.0.1, a Unix path or any Twisted endpoint, as C{clientFromString} gives one for
         C{tls:…}, of a program wire or a console; this user's own kernel by default.
-    @raise Unreachable: if no kernel answers there.
+    @param start: start a kernel there if none answers; not at an endpoint.
+    @raise Unreachable: if no kernel answers there, or none can be started, with the reason.
     @raise Error: if it refuses.
     """
+    if start and isinstance(where, int | str | None):
+        location = default_location() if where is None else Location.read(where)
+        await deferToThreadPool(reactor, reactor.getThreadPool(), ensure_running, location, _START_TIMEOUT)
     endpoint, name = _endpoint(reactor, where)
     kernel = RemoteKernel(endpoint, reactor)
     try:

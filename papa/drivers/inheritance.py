@@ -117,7 +117,10 @@ def reset_signals() -> set[signal.Signals]:
     ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
     if signal.SIGCHLD in ignored:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in (ignored - set_back - {signal.SIGCHLD}) | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}:
+    deadly = {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+    # Whoever has a handler already, as for a log that is to be opened again, keeps it.
+    ends_papa = {number for number in deadly if signal.getsignal(number) == signal.SIG_DFL}
+    for number in (ignored - set_back - {signal.SIGCHLD}) | ends_papa:
         signal.signal(number, lambda *_: None)
     return ignored
 

@@ -7,7 +7,7 @@ import signal
 import socket
 
 from tests.client.sharing import child_pids, end_kernel, serving_pid, wait_for_end
-from tests.support import PATIENCE, KernelTestCase
+from tests.support import PATIENCE, KernelTestCase, until
 
 
 class ServeTestCase(KernelTestCase):
@@ -42,7 +42,10 @@ class DaemonizeTests(ServeTestCase):
         pid = serving_pid(self.path)
         assert pid is not None
         self.assertEqual(child_pids(), before)
-        self.assertEqual(os.getsid(pid), pid)
+        self.assertNotEqual(os.getsid(pid), os.getsid(0))
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            terminal = stat.read().rpartition(")")[2].split()[4]
+        self.assertEqual(terminal, "0")
         streams = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
         self.assertEqual(streams[0], os.devnull)
         self.assertEqual({os.path.basename(each) for each in streams[1:]}, {"papa.log"})
@@ -75,8 +78,21 @@ class DaemonizeTests(ServeTestCase):
 
     def test_foreign_machines(self) -> None:
         """An address that other machines can reach is refused."""
-        finished = self.papa("serve", "--daemonize", "--console", "tcp:0:interface=0.0.0.0", code=1)
+        finished = self.papa("serve", "--daemonize", "--console", "tcp:0:interface=0.0.0.0", code=2)
         self.assertIn("does not serve on 0.0.0.0", finished.stderr)
+
+    def test_new_log(self) -> None:
+        """On SIGHUP, as logrotate sends it, the kernel goes on in a new log."""
+        self.papa("serve", "--daemonize", "-u", self.path)
+        pid = serving_pid(self.path)
+        assert pid is not None
+        log = os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.log")
+        os.rename(log, f"{log}.1")
+        os.kill(pid, signal.SIGHUP)
+        until(lambda: os.path.exists(log), "a new log")
+        end_kernel(self.path)
+        with open(log, encoding="utf-8") as file:
+            self.assertIn("papa ends", file.read())
 
     def test_open_runtime_folder(self) -> None:
         """A runtime folder that is open to others is refused, with what to do."""

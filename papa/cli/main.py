@@ -22,6 +22,7 @@ _VERBS: Final = {
     "run": "papa.cli.run",
     "serve": "papa.cli.serve",
     "status": "papa.cli.status",
+    "unit": "papa.cli.unit",
     "with": "papa.cli.with_sockets",
 }
 _ALIASES: Final = {"ls": "status", "ps": "status"}

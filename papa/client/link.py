@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IAddress, ITCPTransport, IUNIXTransport
+from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport, IUNIXTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
@@ -76,9 +75,8 @@ class Link(amp.BinaryBoxProtocol):
             self.transport.setTcpNoDelay(True)
             # Whoever only listens would not notice that the kernel's machine has gone. Under TLS there is TCP.
             carrier: Any = getattr(self.transport, "transport", self.transport)
-            handle = carrier.getHandle()
-            if isinstance(handle, socket.socket):
-                keep_alive(handle)
+            if ISystemHandle.providedBy(carrier):
+                keep_alive(carrier.getHandle())
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the kernel: boxes, but from a console its greeting first."""

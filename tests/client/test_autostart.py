@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 
-from twisted.trial.unittest import SkipTest
+from twisted.trial.unittest import SkipTest, TestCase
 
 from papa import Error, Papa
 from papa.client.autostart import arguments_for, launch
+from papa.client.deferred import connect
 from papa.client.location import Location
 from papa.errors import Unreachable
 from tests.client.sharing import child_pids, end_kernel, serving_pid, set_environ, wait_for_end
@@ -187,6 +188,31 @@ class OneKernelTests(AutostartTestCase):
             client.set("x", "1")
         with Papa(console) as other:
             self.assertEqual(other.get("x"), "1")
+
+
+class DeferredTests(AutostartTestCase, TestCase):
+    """The client for Twisted programs."""
+
+    async def test_started(self) -> None:
+        """It starts a kernel where it was told to look, if it is asked to, and finds that one the next time."""
+        from twisted.internet import reactor
+
+        await self.assertFailure(connect(reactor), Unreachable)
+        self.assertIsNone(serving_pid(self.path))
+        pids = set()
+        for where in (None, self.path):
+            kernel = await connect(reactor, where, start=True)
+            await kernel.set("x", "1")
+            await kernel.close()
+            pids.add(serving_pid(self.path))
+        self.assertEqual(len(pids), 1)
+
+    async def test_reason(self) -> None:
+        """If none can be started it is told why."""
+        from twisted.internet import reactor
+
+        error = await self.assertFailure(connect(reactor, "/proc/x", start=True), Unreachable)
+        self.assertIn("Cannot create /proc/x.lock", str(error))
 
 
 class FailureTests(AutostartTestCase):

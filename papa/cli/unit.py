@@ -1,0 +1,68 @@
+"""C{papa unit}: what systemd needs to know to look after a kernel."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import click
+
+__all__ = ["command"]
+
+#: What a kernel needs for each process that it captures is two or three; its own limit is raised to the hard one.
+_DESCRIPTORS: Final = 524288
+
+_UNIT: Final = """\
+[Unit]
+Description=papa, the process kernel{whose}
+{after}
+[Service]
+Type=notify
+ExecStart={program} -P -m papa serve
+# What papa has started is not to end with it.
+KillMode=process
+# The control groups below this one are for managers to use.
+Delegate=yes
+LimitNOFILE={descriptors}
+Restart=on-failure
+
+[Install]
+WantedBy={target}
+"""
+
+
+def _quoted(path: str) -> str:
+    """A path in a unit file, where % and some others mean something (systemd.service(5))."""
+    for character, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        path = path.replace(character, written)
+    return f'"{path}"' if any(character.isspace() or character in "\"';" for character in path) else path
+
+
+@click.command()
+@click.option("--user", is_flag=True, help="For a kernel of your own, which systemd --user looks after.")
+def command(user: bool) -> None:
+    """
+    Print a unit for systemd.
+
+    \b
+    For the kernel of root:
+        papa unit > /etc/systemd/system/papa.service
+        systemctl enable --now papa
+    For one of your own:
+        mkdir -p ~/.config/systemd/user
+        papa unit --user > ~/.config/systemd/user/papa.service
+        systemctl --user enable --now papa; loginctl enable-linger
+
+    systemctl reports papa as started once it serves, and as ended without touching what it has started. There is
+    nothing to reload: papa has no configuration.
+    """
+    click.echo(
+        _UNIT.format(
+            whose=" of one user" if user else "",
+            after="" if user else "After=network.target\n",
+            program=_quoted(sys.executable),
+            descriptors=_DESCRIPTORS,
+            target="default.target" if user else "multi-user.target",
+        ),
+        nl=False,
+    )

@@ -75,7 +75,8 @@ class Link(amp.BinaryBoxProtocol):
             self.transport.setTcpNoDelay(True)
             # Whoever only listens would not notice that the kernel's machine has gone. Under TLS there is TCP.
             carrier: Any = getattr(self.transport, "transport", self.transport)
-            if ISystemHandle.providedBy(carrier):
+            has_socket: bool = ISystemHandle.providedBy(carrier)
+            if has_socket:
                 keep_alive(carrier.getHandle())
 
     def dataReceived(self, data: bytes) -> None:

@@ -298,7 +298,7 @@ class Daemon:
         if not outcome.failure:
             raise Parent
         self.exit_code = outcome.code
-        raise DaemonError(f"\n{self.error}", outcome.code)
+        raise DaemonError(self.error, outcome.code)
 
     def _leave_launcher(self, code: int) -> NoReturn:
         _write(sys.stdout, self.output)

@@ -40,6 +40,42 @@ class TutorialTests(SynchronousTestCase):
             indented = any(textwrap.indent(piece, "    ") in program for program in programs)
             self.assertTrue(found or indented, piece)
 
+    def test_shows_the_daemon_as_it_is(self) -> None:
+        """The page on daemons begins with the whole of an example."""
+        block = re.search(r"::\n\n((?:    .*\n|\n)+)", read(os.path.join(DOCS, "daemon.rst")))
+        assert block is not None
+        self.assertEqual(textwrap.dedent(block[1]).strip(), read(os.path.join(EXAMPLES, "clock_daemon.py")).strip())
+
+
+class ClockTests(KernelTestCase):
+    """C{clock_daemon.py}."""
+
+    def clock(self, verb: str) -> tuple[int, str]:
+        """Its exit code, and what it says."""
+        finished = subprocess.run(
+            [sys.executable, os.path.join(EXAMPLES, "clock_daemon.py"), verb, os.path.join(self.folder, "clock")],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return finished.returncode, finished.stdout + finished.stderr
+
+    def test_lives(self) -> None:
+        """It starts once, writes the time, and is ended; each verb says what came of it."""
+        self.addCleanup(self.clock, "stop")
+        path = os.path.join(self.folder, "clock")
+        self.assertRegex(self.clock("start")[1], rf"^process \d+ is writing to {path}\n$")
+        self.assertRegex(self.clock("status")[1], r"^Status\(running=True, pid=\d+, ")
+        code, said = self.clock("start")
+        self.assertEqual(code, 1)
+        self.assertRegex(said, rf"^clock_daemon: {path}.pid is locked by process \d+\n$")
+        until(lambda: re.match(r"\d\d:\d\d:\d\d\n", read(path)), "the time")
+        self.assertEqual([self.clock("stop"), self.clock("stop")], [(0, "ended\n"), (0, "there was none\n")])
+        self.assertFalse(os.path.exists(f"{path}.pid"))
+
 
 class ExampleTestCase(KernelTestCase):
     """Tests with a kernel where examples look for it."""

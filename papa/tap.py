@@ -14,12 +14,13 @@ from typing import Any, ClassVar
 from twisted.application.service import IService
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from papa import endpoints, places
-from papa.daemon.systemd import notify
+from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.sockets import SystemSockets
@@ -88,6 +89,9 @@ class Options(usage.Options):
 
 def _tell_systemd(where: str) -> None:
     notify(READY=1, STATUS=f"serving at {where}")
+    interval = watchdog_interval()
+    if interval is not None:
+        LoopingCall(notify, WATCHDOG=1).start(interval)
 
 
 def makeService(options: Options, reactor: Any = None, ready: Callable[[str], object] = _tell_systemd) -> IService:

@@ -228,17 +228,18 @@ class Daemon:
     def _run_all(self) -> None:
         if self._stage_completed >= _LAST:
             raise DaemonError("This daemon was started, or activated, before")
-        for number in range(self._stage_completed + 1, _LAST):
-            getattr(self, f"stage{number}")()
+        with self._reporting():
+            for number in range(self._stage_completed + 1, _LAST):
+                getattr(self, f"stage{number}")()
 
     def _run_stage(self, number: int, run: Callable[[], Any]) -> Any:
         """Run a stage, and those before it; see L{check_stage}."""
         if self._stage_completed >= number or self.i_am == "parent":
             raise DaemonError(f"Attempted to run stage {number} twice")
-        for lower in range(self._stage_completed + 1, number):
-            getattr(self, f"stage{lower}")()
-        _log.debug("stage %d", number)
         with self._reporting():
+            for lower in range(self._stage_completed + 1, number):
+                getattr(self, f"stage{lower}")()
+            _log.debug("stage %d", number)
             done = run()
             self._stage_completed = number
             if number == _LAST - 1 and not self.await_ready and self._launch is not None:

@@ -10,6 +10,10 @@ import subprocess
 from tests.support import PATIENCE, KernelTestCase
 
 
+#: What a kernel says again and again, where systemd watches it.
+_ALIVE = [b"WATCHDOG=1", b"WATCHDOG=1"]
+
+
 class UnitTests(KernelTestCase):
     """The printed unit."""
 
@@ -46,7 +50,7 @@ class NotifyTests(KernelTestCase):
     """A kernel that systemd has started."""
 
     def test_told(self) -> None:
-        """Systemd is told when the kernel serves, and where, and that it ends."""
+        """Systemd is told when the kernel serves, and where, that it is alive if it asks for that, and that it ends."""
         path = os.path.join(self.folder, "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(path)
@@ -58,3 +62,6 @@ class NotifyTests(KernelTestCase):
                 self.assertEqual(said, f"READY=1\nSTATUS=serving at {' and '.join(kernel.where)}")
                 self.assertEqual(kernel.end(), 0)
                 self.assertEqual(manager.recv(4096), b"STOPPING=1")
+            self.environ["WATCHDOG_USEC"] = "200000"
+            self.serve()
+            self.assertEqual([manager.recv(4096)[:6], *(manager.recv(4096) for _ in range(2))], [b"READY=", *_ALIVE])

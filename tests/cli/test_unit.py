@@ -9,7 +9,6 @@ import subprocess
 
 from tests.support import PATIENCE, KernelTestCase
 
-
 #: What a kernel says again and again, where systemd watches it.
 _ALIVE = [b"WATCHDOG=1", b"WATCHDOG=1"]
 

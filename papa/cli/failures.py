@@ -12,10 +12,12 @@ import click
 from papa.errors import BadRequest, ConnectionLost, Error, NotFound, Unreachable
 from papa.visible import escaped
 
-__all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_UNREACHABLE", "EXIT_USAGE", "fail", "reported"]
+__all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_NOT_REACHED", "EXIT_UNREACHABLE", "EXIT_USAGE", "fail", "reported"]
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+#: What was asked for has not come to be.
+EXIT_NOT_REACHED: Final = 3
 EXIT_NOT_FOUND: Final = 4
 #: EX_UNAVAILABLE of sysexits(3).
 EXIT_UNREACHABLE: Final = 69

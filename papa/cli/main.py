@@ -18,11 +18,20 @@ __all__ = ["cli", "main"]
 
 _VERBS: Final = {
     "console": "papa.cli.console",
+    "events": "papa.cli.events",
     "logs": "papa.cli.logs",
+    "rm": "papa.cli.remove",
     "run": "papa.cli.run",
     "serve": "papa.cli.serve",
+    "show": "papa.cli.show",
+    "shutdown": "papa.cli.shutdown",
+    "signal": "papa.cli.signalling",
+    "socket": "papa.cli.sockets",
     "status": "papa.cli.status",
     "unit": "papa.cli.unit",
+    "value": "papa.cli.values",
+    "wait": "papa.cli.wait",
+    "watch": "papa.cli.watch",
     "with": "papa.cli.with_sockets",
 }
 _ALIASES: Final = {"ls": "status", "ps": "status"}
@@ -78,8 +87,8 @@ def cli(ctx: click.Context, where: str | None) -> None:
         papa status
         papa logs -f job
 
-    Exit codes: 0 done; 1 failed; 2 wrong usage; 4 no such name; 69 no kernel answers; run ends with the code of its
-    program, or 128 and the number of the signal that ended it.
+    Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was asked for has not come to be; 4 no such name; 69 no kernel
+    answers; run ends with the code of its program, or 128 and the number of the signal that ended it.
     """
     ctx.obj = where
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":

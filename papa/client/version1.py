@@ -91,7 +91,7 @@ def cursor_dict(record: Cursor) -> dict[str, Any]:
 
 
 def process_dict(record: Process) -> dict[str, Any]:
-    """A process as papa 1.0.6 gives it, with its exit code and losses where there are any."""
+    """A process as papa 1.0.6 gives it, with its exit code, its output and losses in bytes, where there are any."""
     return given(
         {
             "args": " ".join(record.args),
@@ -101,6 +101,7 @@ def process_dict(record: Process) -> dict[str, Any]:
             "uid": str(record.uid),
             "gid": str(record.gid),
             "exit_code": record.exit_code,
+            "captured": record.captured or None,
             "dropped": record.dropped or None,
         }
     )

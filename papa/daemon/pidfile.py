@@ -107,7 +107,7 @@ class PidLockFile:
             raise LockNotReentrant(f"{self.file_name} is locked by this process already")
         if self._descriptor is not None:
             raise LockError(f"{self.file_name} is acquired already, and not sealed")
-        if self.is_locked():
+        if self._is_outside():
             # Whoever has started us has written our pid, or its own: it answers for the lock.
             self.outside_lock = True
             return
@@ -291,10 +291,13 @@ class PidLockFile:
 
     def is_locked(self) -> bool:
         """Whether the lock is ours, or of who has started us."""
-        if self.is_primary():
-            return True
-        # Only then look for the lock itself: that is in the way of others for a moment.
-        return self.read_pid() in (os.getpid(), os.getppid()) and self.owner() == self.last_read_pid
+        return self.is_primary() or self._is_outside()
+
+    def _is_outside(self) -> bool:
+        """Whether a program that does not lock such files has written our pid, or its own and is our parent."""
+        with suppress(OSError), _opened(self.file_name) as descriptor:
+            return _live_writer(descriptor) in (os.getpid(), os.getppid())
+        return False
 
     def is_primary(self) -> bool:
         """Whether we have the lock ourselves."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.cli.status import duration
+from papa.cli.tables import duration
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase
 from tests.support import script, until

@@ -52,6 +52,8 @@ class SharedKernelTestCase(KernelTestCase):
                 papa.remove_values(*values)
             papa.remove_sockets()
             papa.remove_processes()
+            if papa.list_cursors():
+                papa.remove_cursors("*")
             until(lambda: not papa.list_processes(), "the end of all processes")
 
     def connect_papa(self) -> Papa:

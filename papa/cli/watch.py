@@ -1,0 +1,80 @@
+"""C{papa watch}: read what processes print, for good: into files, or a pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from papa.cli.connecting import running_kernel
+from papa.cli.printing import Printer, printer
+from papa.cli.shipping import Shipper
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--cursor", default="", metavar="NAME", help="Read with a place of this name, which outlives this.")
+@click.option(
+    "--to-dir",
+    type=click.Path(file_okay=False),
+    metavar="FOLDER",
+    help="Append to FOLDER/PROCESS.log instead.",
+)
+@click.option("--no-follow", is_flag=True, help="End with what is there.")
+@click.option("--raw", is_flag=True, help="Print the very bytes, without times and names.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    cursor: str,
+    to_dir: str | None,
+    no_follow: bool,
+    raw: bool,
+    as_json: bool,
+) -> None:
+    """
+    Read what the processes NAMES print, and let papa forget it once it is safe.
+
+    What is written to FOLDER is on the disk before papa is told so; whenever this is killed, and started again, no byte
+    is missing in the files, and none is there twice. Where output was dropped before it could be read, a line in
+    PROCESS.holes says how much and when. SIGHUP has the files opened again, for logrotate.
+
+    What is printed is printed before papa is told so; a program that reads it should ask for --raw or --json. With a
+    cursor, processes that are made later and match a pattern join, and other readers, each with a cursor of its own,
+    get everything, too. Without one, this ends when the processes have ended.
+
+    \b
+        papa watch 'web.*' --cursor shipper --to-dir /var/log/web
+    """
+    shown: Printer | Shipper = printer(raw=raw, as_json=as_json, names=names) if to_dir is None else Shipper(to_dir)
+    signal.signal(signal.SIGTERM, _end)
+    if isinstance(shown, Shipper):
+        signal.signal(signal.SIGHUP, lambda number, frame: shown.reopen())
+    with running_kernel(ctx) as papa:
+        try:
+            # Within, an interruption leaves what was read unacknowledged.
+            with papa.watch_processes(*names, cursor=cursor, follow=not no_follow) as watcher:
+                while (items := watcher.read_items()) is not None:
+                    shown.show(items)
+                    if to_dir is None:
+                        sys.stdout.flush()
+                    watcher.acknowledge()
+        except BrokenPipeError:
+            # Whoever was to have this has gone: the rest stays with papa.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+        finally:
+            shown.finish()
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.printing import printer
 from papa.client.blocking import Watcher
@@ -24,7 +25,7 @@ _LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=process_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what they print from now on.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines of each.")
 @click.option("--raw", is_flag=True, help="Show the very bytes, without times and names.")

@@ -17,6 +17,7 @@ from papa.names import nearest
 __all__ = ["cli", "main"]
 
 _VERBS: Final = {
+    "completion": "papa.cli.completion",
     "console": "papa.cli.console",
     "events": "papa.cli.events",
     "logs": "papa.cli.logs",

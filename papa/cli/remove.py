@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 
 __all__ = ["command"]
 
 
 @click.command("rm")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=process_names)
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...]) -> None:
     """

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from papa.cli.answers import json_option, print_json
+from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.tables import duration, moment, state
 from papa.visible import escaped
@@ -19,7 +20,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=process_names)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:

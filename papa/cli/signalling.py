@@ -7,6 +7,7 @@ import signal
 
 import click
 
+from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.failures import fail
 from papa.errors import Error
@@ -31,7 +32,7 @@ class _Signal(click.ParamType[signal.Signals]):
 
 @click.command("signal")
 @click.argument("number", metavar="SIGNAL", type=_Signal())
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=process_names)
 @click.pass_context
 def command(ctx: click.Context, number: signal.Signals, names: tuple[str, ...]) -> None:
     """

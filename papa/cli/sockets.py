@@ -10,6 +10,7 @@ import click
 
 from papa import parameters
 from papa.cli.answers import json_option, print_json
+from papa.cli.completing import socket_names
 from papa.cli.connecting import running_kernel, started_kernel
 from papa.cli.tables import address, table
 
@@ -66,7 +67,7 @@ def make_socket(ctx: click.Context, /, name: str, as_json: bool, **options: Any)
 
 
 @command.command("ls")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=socket_names)
 @json_option
 @click.pass_context
 def list_sockets(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
@@ -89,7 +90,7 @@ def show_sockets(sockets: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 @command.command("rm")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=socket_names)
 @click.pass_context
 def remove_sockets(ctx: click.Context, names: tuple[str, ...]) -> None:
     """Have papa close sockets; who shares them goes on, and nobody new can."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from papa.cli.answers import json_option, print_json
+from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.sockets import show_sockets
 from papa.cli.tables import duration, state, table
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=process_names)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from papa.cli.answers import json_option, print_json
+from papa.cli.completing import value_names
 from papa.cli.connecting import running_kernel, started_kernel
 from papa.cli.failures import EXIT_NOT_FOUND, fail
 from papa.cli.tables import table
@@ -27,7 +28,7 @@ def command() -> None:
 
 
 @command.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=value_names)
 @click.argument("value", required=False)
 @click.pass_context
 def set_value(ctx: click.Context, name: str, value: str | None) -> None:
@@ -44,7 +45,7 @@ def set_value(ctx: click.Context, name: str, value: str | None) -> None:
 
 
 @command.command("get")
-@click.argument("name")
+@click.argument("name", shell_complete=value_names)
 @json_option
 @click.pass_context
 def get_value(ctx: click.Context, name: str, as_json: bool) -> None:
@@ -60,7 +61,7 @@ def get_value(ctx: click.Context, name: str, as_json: bool) -> None:
 
 
 @command.command("ls")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=value_names)
 @json_option
 @click.pass_context
 def list_values(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
@@ -74,7 +75,7 @@ def list_values(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> No
 
 
 @command.command("rm")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=value_names)
 @click.pass_context
 def remove_values(ctx: click.Context, names: tuple[str, ...]) -> None:
     """Forget values; web.* are all whose name begins so."""

@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.failures import EXIT_NOT_REACHED, fail
 from papa.cli.printing import ending
@@ -44,7 +45,7 @@ class _Pattern(click.ParamType[re.Pattern[bytes] | None]):
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=process_names)
 @click.option("--for", "pattern", type=_Pattern(), default="exit", metavar="STATE", help="exit, or output=REGEX.")
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this, with exit code 3.")
 @click.pass_context

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from papa.cli.completing import cursor_names, process_names
 from papa.cli.connecting import running_kernel
 from papa.cli.printing import Printer, printer
 from papa.cli.shipping import Shipper
@@ -18,8 +19,14 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True)
-@click.option("--cursor", default="", metavar="NAME", help="Read with a place of this name, which outlives this.")
+@click.argument("names", nargs=-1, required=True, shell_complete=process_names)
+@click.option(
+    "--cursor",
+    default="",
+    metavar="NAME",
+    shell_complete=cursor_names,
+    help="Read with a place of this name, which outlives this.",
+)
 @click.option(
     "--to-dir",
     type=click.Path(file_okay=False),

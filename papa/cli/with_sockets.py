@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from papa.cli.completing import socket_names
 from papa.cli.connecting import running_kernel
 from papa.cli.failures import EXIT_FAILED, fail
 
@@ -20,7 +21,7 @@ _FIRST: Final = 3
 
 # What stands behind the names is the program's, with or without a --.
 @click.command("with", context_settings={"allow_interspersed_args": False})
-@click.argument("sockets", metavar="SOCKET[,SOCKET...]")
+@click.argument("sockets", metavar="SOCKET[,SOCKET...]", shell_complete=socket_names)
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def command(ctx: click.Context, sockets: str, program: tuple[str, ...]) -> None:

@@ -1,0 +1,62 @@
+"""C{papa completion}: words and names, while somebody types."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from tests.client.sharing import SharedKernelTestCase
+from tests.support import PATIENCE
+
+
+class CompletionTests(SharedKernelTestCase):
+    """What a shell is told."""
+
+    def complete(self, *words: str) -> list[str]:
+        """What may stand in the place of the last word."""
+        said = self.papa(
+            env={
+                **self.environ,
+                "_PAPA_COMPLETE": "bash_complete",
+                "COMP_WORDS": " ".join(["papa", *words]),
+                "COMP_CWORD": str(len(words)),
+            }
+        ).stdout
+        return [line.partition(",")[2] for line in said.splitlines() if line]
+
+    def test_words(self) -> None:
+        """Verbs, options and choices are completed."""
+        self.assertEqual(self.complete("sta"), ["status"])
+        self.assertEqual(self.complete("value", "g"), ["get"])
+        self.assertIn("--follow", self.complete("logs", "--f"))
+        self.assertEqual(self.complete("completion", ""), ["bash", "zsh", "fish"])
+
+    def test_names(self) -> None:
+        """So are the names of what papa holds, each where it fits, and none twice."""
+        with self.connect_papa() as papa:
+            for name in ("web.1", "web.2", "job"):
+                papa.make_process(name, "sleep", ["1000"])
+            papa.make_socket("http")
+            papa.set("deployed", "x")
+            papa.watch_processes("job", cursor="ship").close()
+        self.assertEqual(self.complete("logs", "web"), ["web.1", "web.2"])
+        self.assertEqual(self.complete("rm", "web.1", "w"), ["web.2"])
+        self.assertEqual(self.complete("signal", "TERM", ""), ["job", "web.1", "web.2"])
+        self.assertEqual(self.complete("with", "h"), ["http"])
+        self.assertEqual(self.complete("value", "get", ""), ["deployed"])
+        self.assertEqual(self.complete("watch", "--cursor", ""), ["ship"])
+
+    def test_no_kernel(self) -> None:
+        """Where there is none, nothing is completed, said or started."""
+        self.environ["PAPA_SOCKET"] = os.path.join(self.folder, "none.sock")
+        self.assertEqual(self.complete("logs", ""), [])
+        self.assertFalse(os.path.exists(self.environ["PAPA_SOCKET"]))
+
+    def test_shells(self) -> None:
+        """The printed script is one that the shell takes."""
+        for shell in ("bash", "zsh", "fish"):
+            said = self.papa("completion", shell).stdout
+            self.assertIn("_PAPA_COMPLETE", said)
+            if shutil.which(shell):
+                subprocess.run([shell, "-n"], input=said, text=True, check=True, timeout=PATIENCE)

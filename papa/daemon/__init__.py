@@ -14,7 +14,7 @@ Becoming a daemon: for any program, with the standard library only.
 
 from papa.daemon import systemd
 from papa.daemon.control import Status, status, stop
-from papa.daemon.daemon import AUTO, Daemon
+from papa.daemon.daemon import Daemon
 from papa.daemon.descriptors import close_open_files, prevent_core_dump, redirect
 from papa.daemon.errors import (
     AlreadyLocked,
@@ -28,6 +28,7 @@ from papa.daemon.errors import (
 from papa.daemon.origin import started_by_init, started_by_super_server
 from papa.daemon.pidfile import PidLockFile
 from papa.daemon.signals import signal_map
+from papa.daemon.staged import AUTO
 from papa.daemon.stages import check_stage
 from papa.daemon.tracker import FileTracker
 

@@ -19,6 +19,7 @@ __all__ = [
     "duplicate_above",
     "flush_streams",
     "is_open",
+    "open_above",
     "pipe_above",
     "prevent_core_dump",
     "redirect",
@@ -40,7 +41,7 @@ def descriptor_of(file: Any) -> int:
         return file
     try:
         return int(file.fileno())
-    except (AttributeError, ValueError, OSError) as error:
+    except (AttributeError, TypeError, ValueError, OSError) as error:
         raise DaemonError(f"{file!r} is no open file and no descriptor: {error}") from error
 
 
@@ -87,10 +88,28 @@ def pipe_above() -> tuple[int, int]:
     """Both ends of a pipe, none of them a standard descriptor; not inheritable."""
     ends = os.pipe()
     try:
-        return duplicate_above(ends[0]), duplicate_above(ends[1])
+        reading = duplicate_above(ends[0])
+        try:
+            return reading, duplicate_above(ends[1])
+        except OSError:
+            os.close(reading)
+            raise
     finally:
         for end in ends:
             os.close(end)
+
+
+def open_above(path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> int:
+    """
+    Open a file with a descriptor that is none of the standard ones; not inheritable.
+
+    @raise OSError: if it cannot be opened.
+    """
+    descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+    try:
+        return duplicate_above(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def redirect(target: int, source: int | None) -> None:
@@ -120,13 +139,18 @@ def flush_streams() -> None:
             stream.flush()
 
 
-def renew_streams() -> None:
-    """Have C{sys.stdin} and the others use the standard descriptors, whatever they were before."""
+def renew_streams(numbers: Collection[int] = STANDARD) -> None:
+    """Have C{sys.stdin} and the others, or some, use the standard descriptors, whatever they were before."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if _descriptor(getattr(sys, name)) != number:
+        if number in numbers and _descriptor(getattr(sys, name)) != number:
             # Bytes that are no text must not keep a daemon from saying something.
             stream = open(number, mode, errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
+    printing: Any
+    for printing in (sys.stdout, sys.stderr):
+        # What goes to a log is read while it grows.
+        with suppress(AttributeError, OSError, ValueError):
+            printing.reconfigure(line_buffering=True)
 
 
 def _descriptor(stream: Any) -> int | None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from typing import Final
 
 from papa.daemon.errors import DaemonError
 
 __all__ = ["become", "group_id", "user_id"]
+
+#: C{(uid_t) -1}.
+_NOBODY_AT_ALL: Final = 0xFFFFFFFF
 
 
 def user_id(user: int | str) -> int:
@@ -18,7 +22,7 @@ def user_id(user: int | str) -> int:
     @raise DaemonError: if there is none of that name.
     """
     if isinstance(user, int):
-        return user
+        return _checked(user)
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
@@ -32,11 +36,18 @@ def group_id(group: int | str) -> int:
     @raise DaemonError: if there is none of that name.
     """
     if isinstance(group, int):
-        return group
+        return _checked(group)
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
         raise DaemonError(f"There is no group {group!r}") from None
+
+
+def _checked(number: int) -> int:
+    # The largest means nobody at all: to become that is to stay who one is.
+    if not 0 <= number < _NOBODY_AT_ALL:
+        raise DaemonError(f"{number} is the number of no user and no group")
+    return number
 
 
 def become(uid: int | None, gid: int | None, *, init_groups: bool) -> None:
@@ -48,7 +59,8 @@ def become(uid: int | None, gid: int | None, *, init_groups: bool) -> None:
     @param init_groups: take the user's supplementary groups, or the group alone where they are not known.
     @raise DaemonError: if the system refuses.
     """
-    user = os.geteuid() if uid is None else uid
+    user = os.geteuid() if uid is None else user_id(uid)
+    gid = None if gid is None else group_id(gid)
     try:
         entry = pwd.getpwuid(user)
     except KeyError:

@@ -16,12 +16,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from papa.daemon.control import end as end_process
 from papa.daemon.control import process
 from papa.daemon.descriptors import (
-    duplicate_above,
     flush_streams,
     is_open,
     pipe_above,
@@ -32,6 +31,8 @@ from papa.daemon.descriptors import (
 __all__ = ["Launch", "Outcome"]
 
 _READ_SIZE: Final = 65536
+#: How much of a failure is told, in characters.
+_LONGEST: Final = 10_000
 #: How long a daemon that comes up too late may take to end, in seconds, before it is killed.
 _DYING: Final = 1.0
 
@@ -57,32 +58,31 @@ class Outcome:
 
 
 class Launch:
-    """
-    One start of a daemon.
-
-    @ivar kept: in the daemon, the descriptors that it must not close until it has given its word.
-    @ivar original: in the daemon, duplicates of the launcher's standard output and error, by number, where wanted.
-    """
+    """One start of a daemon."""
 
     def __init__(self) -> None:
-        self.kept: set[int] = set()
-        self.original: dict[int, int] = {}
         self._word: int | None = None
         self._ends: tuple[int, int, int] = (-1, -1, -1)
         self._heard = {1: b"", 2: b""}
         self._said = b""
 
-    def fork(self, keep: set[int]) -> bool:
+    @property
+    def descriptors(self) -> set[int]:
+        """In the daemon: what it must not close until it has given its word."""
+        return set() if self._word is None else {self._word}
+
+    def fork(self) -> bool:
         """
         Go on twice.
 
-        @param keep: which of standard output and error the daemon wants to have as they are, in the end.
         @return: whether this is the daemon.
         @raise OSError: in the launcher, if the system has no process or pipe left.
         """
         flush_streams()
-        pipes = [pipe_above() for _ in range(3)]
+        pipes: list[tuple[int, int]] = []
         try:
+            for _ in range(3):
+                pipes.append(pipe_above())  # noqa: PERF401 - those that were made must be closed
             first = os.fork()
         except OSError:
             for end in (each for pipe in pipes for each in pipe):
@@ -98,10 +98,10 @@ class Launch:
             return False
         for reading, _ in pipes:
             os.close(reading)
-        self._become_daemon(keep, *(writing for _, writing in pipes))
+        self._become_daemon(*(writing for _, writing in pipes))
         return True
 
-    def _become_daemon(self, keep: set[int], out: int, err: int, word: int) -> None:
+    def _become_daemon(self, out: int, err: int, word: int) -> None:
         self._word = word
         try:
             os.setsid()
@@ -109,17 +109,14 @@ class Launch:
                 os._exit(0)
             signal.set_wakeup_fd(-1)
             for number, pipe in ((1, out), (2, err)):
-                if number in keep:
-                    with suppress(OSError):
-                        self.original[number] = duplicate_above(number)
                 redirect(number, pipe)
                 os.close(pipe)
             if not is_open(0):
                 redirect(0, None)
             renew_streams()
         except BaseException as error:  # noqa: BLE001 - nothing of the launcher's may run here
-            self.fail(str(error), 1)
-        self.kept = {word, *self.original.values()}
+            self.report_failure(str(error), 1)
+            os._exit(1)
         self._tell(pid=os.getpid())
 
     def _tell(self, **said: object) -> None:
@@ -138,17 +135,16 @@ class Launch:
         self._tell(ready=True, status=status)
         self._hang_up()
 
-    def fail(self, error: str, code: int) -> NoReturn:
-        """In the daemon: give the word that it failed, and end."""
+    def report_failure(self, error: str, code: int) -> None:
+        """In the daemon: give the word that it failed, and will end."""
         flush_streams()
         # All that a pipe takes at once, so that it does not wait for a launcher that does not read.
-        self._tell(error=error[-16384:], code=code)
-        os._exit(code or 1)
+        self._tell(error=error[-_LONGEST:], code=code or 1)
+        self._hang_up()
 
     def _hang_up(self) -> None:
         if self._word is not None:
             os.close(self._word)
-            self.kept.discard(self._word)
             self._word = None
 
     def follow(self, monitor: Callable[[Any, int, int], object], timeout: float | None) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from papa.daemon.descriptors import duplicate_above, flush_streams, redirect
+from papa.daemon.descriptors import flush_streams, open_above, redirect
 from papa.daemon.errors import DaemonError
 
 __all__ = ["LogFile"]
@@ -26,6 +26,7 @@ class LogFile:
         """
         self.path = os.fspath(path)
         self._mode = mode
+        self._identity: tuple[int, int] | None = None
         if not os.path.isabs(self.path):
             raise DaemonError(f"The path of a log must be absolute, not {self.path!r}")
 
@@ -37,24 +38,27 @@ class LogFile:
         @return: a descriptor, not inheritable.
         @raise DaemonError: if it cannot be opened.
         """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NOCTTY
         try:
             try:
-                descriptor = os.open(self.path, flags | os.O_EXCL, self._mode)
+                descriptor = open_above(self.path, flags | os.O_EXCL, self._mode)
             except FileExistsError:
-                descriptor = os.open(self.path, flags, self._mode)
+                descriptor = open_above(self.path, flags, self._mode)
             else:
                 if uid is not None or gid is not None:
                     os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
-            try:
-                return duplicate_above(descriptor)
-            finally:
-                os.close(descriptor)
+            self._identity = _identity(descriptor)
         except OSError as error:
             raise DaemonError(f"Cannot open the log {self.path}: {error.strerror}") from error
+        return descriptor
 
     def reopen(self) -> None:
-        """Go on in the file that is at the path now; if there is none to be had, in the one before."""
+        """
+        Go on in the file that is at the path now; if there is none to be had, in the one before.
+
+        Of standard output and error, what goes elsewhere stays there.
+        """
+        before = self._identity
         try:
             descriptor = self.open()
         except DaemonError as error:
@@ -62,5 +66,11 @@ class LogFile:
             return
         flush_streams()
         for number in (1, 2):
-            redirect(number, descriptor)
+            if before is None or _identity(number) == before:
+                redirect(number, descriptor)
         os.close(descriptor)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino

@@ -1,26 +1,29 @@
 """
 A file with a process's id, that only one process at a time can have.
 
-The file is locked (flock(2)) for as long as its owner lives, so the system itself lets go of it when the owner dies,
-however it dies; what stands in it is for people, and for programs that only look. The lock counts for the file that is
-at the path: whoever gets it looks whether that is still the same one, and only who has it deletes the file. So of any
-number of starters one wins.
+The file is locked (L{papa.daemon.locking}) for as long as its owner lives, so the system itself lets go of it when the
+owner dies, however it dies; what stands in it is for people, and for programs that only look. The lock counts for the
+file that is at the path: whoever gets it looks whether that is still the same one, and only who has it deletes it. So
+of any number of starters one wins.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final
 
-from papa.daemon.errors import AlreadyLocked, LockError, LockFailed, LockNotReentrant, NotMyLock
+from papa.daemon.descriptors import open_above
+from papa.daemon.errors import AlreadyLocked, DaemonError, LockError, LockFailed, LockNotReentrant, NotMyLock
 from papa.daemon.identity import group_id
+from papa.daemon.locking import is_locked, lock
 from papa.daemon.processes import is_alive, started_at
 
 __all__ = ["PidLockFile"]
@@ -29,12 +32,12 @@ _log = logging.getLogger("papa.daemon.PidLockFile")
 
 #: How often a lock that is waited for is tried, in seconds.
 _POLL: Final = 0.05
-#: How long an owner may take to write its pid, in seconds; and somebody who only looks, to let go.
+#: How long an owner may take to write its pid, in seconds.
 _GRACE: Final = 1.0
 #: How far the times of a file and of a process may differ, in seconds, though one has written the other.
 _SLACK: Final = 2.0
 #: What tells a file whose owner locks it: where it is not locked, the owner is dead.
-_LOCKED: Final = "flock"
+_LOCKED: Final = "locked"
 #: How much of a file is read.
 _LONGEST: Final = 4096
 
@@ -82,6 +85,8 @@ class PidLockFile:
         self.outside_lock = False
         self._descriptor: int | None = None
         self._folder: int | None = None
+        self._taker = 0
+        self._out_of_reach = False
         self._lock_count = 0
 
     def __repr__(self) -> str:
@@ -116,7 +121,7 @@ class PidLockFile:
         grace = time.monotonic() + _GRACE
         while (holder := self._try()) is not None:
             now = time.monotonic()
-            # Who has not written its pid may be about to, or only look whether the file is locked.
+            # Who has not written its pid may be about to.
             if now >= deadline and (is_alive(holder) or now >= grace):
                 raise AlreadyLocked(self._held_by(holder))
             time.sleep(_POLL)
@@ -131,10 +136,13 @@ class PidLockFile:
     def _try(self) -> int | None:
         """Get the lock if it is free; else the pid of who has it, 0 where that is not written yet."""
         try:
-            descriptor = os.open(self.file_name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+            descriptor = open_above(self.file_name, flags, 0o600)
         except OSError as error:
             raise LockFailed(f"Cannot make {self.file_name}: {error.strerror}") from error
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise LockFailed(f"{self.file_name} is no file that could be locked")
             holder = self._lock(descriptor)
             if holder is None:
                 self._prepare(descriptor)
@@ -143,15 +151,15 @@ class PidLockFile:
             raise
         if holder is None:
             self._descriptor = descriptor
+            self._taker = os.getpid()
         else:
             os.close(descriptor)
         return holder
 
     def _lock(self, descriptor: int) -> int | None:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read(descriptor)[0] or 0
+            if not lock(descriptor):
+                return _read(descriptor)[0] or 0
         except OSError as error:
             raise LockFailed(f"Cannot lock {self.file_name}: {error.strerror}") from error
         if not self._is_at_path(descriptor):
@@ -166,18 +174,30 @@ class PidLockFile:
             os.fchmod(descriptor, self.mode)
             if self.group is not None:
                 os.fchown(descriptor, -1, group_id(self.group))
-        except OSError as error:
-            raise LockFailed(f"Cannot give {self.file_name} its mode and group: {error.strerror}") from error
+        except (OSError, DaemonError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise LockFailed(f"Cannot give {self.file_name} its mode and group: {reason}") from error
         # By this folder the file is found in the end, too, though the root of all paths may be another by then.
-        self._folder = os.open(os.path.dirname(self.file_name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder = open_above(os.path.dirname(self.file_name), os.O_PATH | os.O_DIRECTORY)
+
+    def let_go_of_folder(self) -> None:
+        """Keep the lock without its folder, which is no place for a process to reach; the file will not be deleted."""
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
+            self._out_of_reach = True
 
     def _is_at_path(self, descriptor: int) -> bool:
+        if self._out_of_reach:
+            return True
         own = os.fstat(descriptor)
         try:
             if self._folder is None:
                 there = os.lstat(self.file_name)
             else:
                 there = os.stat(os.path.basename(self.file_name), dir_fd=self._folder, follow_symlinks=False)
+        except PermissionError:
+            return True  # Who has given up its rights cannot look.
         except OSError:
             return False
         return os.path.samestat(own, there)
@@ -204,12 +224,13 @@ class PidLockFile:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{pid}\n{self.my_timestamp}\n{_LOCKED}\n".encode(), 0)
         self.my_pid = pid
+        self._taker = os.getpid()
         self._lock_count = 1
         return pid
 
     def release(self) -> None:
         """
-        Let go of the lock, and delete its file.
+        Let go of the lock, and delete its file; but a copy of its owner that was forked leaves both to the owner.
 
         @raise NotMyLock: if we do not have it.
         @raise LockError: if it was taken more than once, with the context manager protocol.
@@ -218,7 +239,7 @@ class PidLockFile:
             raise NotMyLock(f"{self.file_name} is not locked by this process")
         if self._lock_count > 1:
             raise LockError(f"{self.file_name} was taken {self._lock_count} times: leave the context managers first")
-        if self._descriptor is not None:
+        if self._descriptor is not None and self._taker == os.getpid():
             self._delete(self._descriptor)
         self.forget()
 
@@ -227,6 +248,8 @@ class PidLockFile:
             _log.warning("%s is not ours any more, and stays", self.file_name)
             return
         try:
+            if self._out_of_reach:
+                raise PermissionError(errno.EACCES, "it is out of reach")
             os.unlink(os.path.basename(self.file_name), dir_fd=self._folder)
         except OSError as error:
             # Who has given up its rights may not delete it; an empty file that is not locked is nobody's.
@@ -240,7 +263,7 @@ class PidLockFile:
             with suppress(OSError):
                 os.close(descriptor)
         self._descriptor = self._folder = self.my_pid = self.my_timestamp = None
-        self.outside_lock = False
+        self.outside_lock = self._out_of_reach = False
         self._lock_count = 0
 
     def break_lock(self) -> None:
@@ -263,9 +286,7 @@ class PidLockFile:
     def owner(self) -> int | None:
         """The pid of who has the lock; 0 where it has not said; L{None} if it is free."""
         with suppress(OSError), _opened(self.file_name) as descriptor:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if is_locked(descriptor):
                 return _read(descriptor)[0] or 0
             return _live_writer(descriptor)
         return None
@@ -294,8 +315,10 @@ class PidLockFile:
         return self.is_primary() or self._is_outside()
 
     def _is_outside(self) -> bool:
-        """Whether a program that does not lock such files has written our pid, or its own and is our parent."""
+        """Whether our parent has the lock, or a program that does not lock such files has written our pid."""
         with suppress(OSError), _opened(self.file_name) as descriptor:
+            if is_locked(descriptor):
+                return _read(descriptor)[0] == os.getppid()
             return _live_writer(descriptor) in (os.getpid(), os.getppid())
         return False
 

@@ -12,12 +12,12 @@ __all__ = ["is_alive", "set_title", "started_at"]
 _LONGEST_TITLE: Final = 15
 
 
-def _stat(pid: int) -> list[str] | None:
+def _stat(pid: int) -> list[bytes] | None:
     """The fields of C{/proc/PID/stat} behind the name, from the state on (proc(5)); L{None} if there are none."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
             # The name is in parentheses, and may hold some itself.
-            return stat.read().rpartition(")")[2].split()
+            return stat.read().rpartition(b")")[2].split()
     except OSError:
         return None
 
@@ -33,7 +33,7 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         pass
     fields = _stat(pid)
-    return fields is None or fields[0] not in ("Z", "X")
+    return fields is None or fields[0] not in (b"Z", b"X")
 
 
 def started_at(pid: int) -> float | None:
@@ -41,9 +41,9 @@ def started_at(pid: int) -> float | None:
     fields = _stat(pid)
     if fields is None:
         return None
-    with suppress(OSError), open("/proc/stat", encoding="ascii") as stat:
+    with suppress(OSError), open("/proc/stat", "rb") as stat:
         for line in stat:
-            if line.startswith("btime "):
+            if line.startswith(b"btime "):
                 return int(line.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
     return None
 

@@ -37,9 +37,8 @@ def signal_number(given: int | str) -> int:
         name = given.upper()
         with suppress(KeyError):
             return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
-    else:
-        with suppress(ValueError):
-            return signal.Signals(given)
+    elif given in signal.valid_signals():
+        return given
     raise DaemonError(f"{given!r} is not a valid signal")
 
 
@@ -59,6 +58,14 @@ def install(actions: Mapping[int, Action], owner: object) -> dict[int, Any]:
                 handler = getattr(owner, action)
             signal.signal(number, handler)
         except (AttributeError, OSError, ValueError, TypeError) as error:
-            raise DaemonError(f"{signal.Signals(number).name} cannot do {action!r}: {error}") from error
+            raise DaemonError(f"{_name(number)} cannot do {action!r}: {error}") from error
         installed[number] = handler
     return installed
+
+
+def _name(number: int) -> str:
+    """Those of real time have none of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"Signal {number}"

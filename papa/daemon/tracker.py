@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import weakref
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 __all__ = ["FileTracker"]
 
@@ -19,19 +19,20 @@ class FileTracker:
     """
 
     _open: Any = staticmethod(builtins.open)
-    _opened: list[tuple[Any, weakref.ref[Any]]] = []  # noqa: RUF012 - there is one C{open}, too
+    # There is one C{open}, too. Files that nobody has any more drop out by themselves.
+    _opened: ClassVar[weakref.WeakKeyDictionary[Any, Any]] = weakref.WeakKeyDictionary()
 
-    def __call__(self, name: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, file: Any, *args: Any, **kwargs: Any) -> Any:
         """Open a file."""
-        file = self._open(name, *args, **kwargs)
-        self._opened.append((name, weakref.ref(file)))
-        return file
+        opened = self._open(file, *args, **kwargs)
+        self._opened[opened] = file
+        return opened
 
     @classmethod
     def install(cls) -> None:
         """Record what is opened from now on."""
         if not isinstance(builtins.open, cls):
-            builtins.open = cls()  # type: ignore[assignment]
+            builtins.open = cls()
 
     @classmethod
     def uninstall(cls) -> None:
@@ -42,10 +43,7 @@ class FileTracker:
     @classmethod
     def open_files(cls) -> list[tuple[Any, Any]]:
         """The name and the file of everything that is open."""
-        files = [(name, reference()) for name, reference in cls._opened]
-        still = [(name, file) for name, file in files if file is not None and not file.closed]
-        cls._opened[:] = [(name, weakref.ref(file)) for name, file in still]
-        return still
+        return [(name, file) for file, name in list(cls._opened.items()) if not file.closed]
 
     @classmethod
     def active(cls, name: Any, default: Any = _MISSING) -> Any:

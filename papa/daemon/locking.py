@@ -37,7 +37,7 @@ def lock(descriptor: int) -> bool:
 
 
 def is_locked(descriptor: int) -> bool:
-    """Whether another has locked the file."""
+    """Whether a file is locked that was opened anew, to look; not to be asked of what has the lock itself."""
     if _LOOK is None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -17,8 +17,10 @@ from papa.names import nearest
 __all__ = ["cli", "main"]
 
 _VERBS: Final = {
+    "attach": "papa.cli.attach",
     "completion": "papa.cli.completion",
     "console": "papa.cli.console",
+    "doctor": "papa.cli.doctor",
     "events": "papa.cli.events",
     "logs": "papa.cli.logs",
     "rm": "papa.cli.remove",

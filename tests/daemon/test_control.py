@@ -12,7 +12,7 @@ from typing import Any
 from papa.daemon import DaemonError, LockError, PidLockFile, Status, status, stop
 from papa.daemon.identity import become
 from tests.daemon.programs import DaemonTestCase, need_root, runs
-from tests.daemon.test_pidfile import forked
+from tests.daemon.test_pidfile import forked, leave
 from tests.drivers.apart import apart, forbid
 from tests.support import PATIENCE
 
@@ -176,7 +176,7 @@ class StopTests(ControlTestCase):
         innocent = subprocess.Popen(["sleep", "1000"], env=self.environ)
         self.addCleanup(innocent.wait)
         self.addCleanup(innocent.kill)
-        self.write(f"{innocent.pid}\n2001-02-03.04:05:06\nlocked\n")
+        leave(self.file, innocent.pid)
         self.assertIs(stop(self.file), False)
         self.write(f"{innocent.pid}\n")
         os.utime(self.file, (1e9, 1e9))

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,6 +25,7 @@ from papa.daemon.descriptors import (
     duplicate_above,
     flush_streams,
     is_open,
+    open_above,
     pipe_above,
     prevent_core_dump,
     redirect,
@@ -99,6 +101,11 @@ class OpenTests(SynchronousTestCase):
         """What is not open cannot be duplicated."""
         self.assertRaises(OSError, duplicate_above, 1 << 20)
 
+    def test_opened(self) -> None:
+        """A file that is opened is none of the standard descriptors, is not inherited, and leaves nothing else open."""
+        self.assertEqual(apart(opened_where_all_is_closed), {"above": True, "open": 1, "inherited": False})
+        self.assertRaises(FileNotFoundError, open_above, "/no/such/file", os.O_RDONLY)
+
     def test_pipe(self) -> None:
         """A pipe uses none of the standard numbers, also where they are free, and leaves nothing else open."""
         self.assertEqual(apart(pipe_where_all_is_closed), {"above": True, "open": 2, "inherited": False, "read": "x"})
@@ -156,11 +163,8 @@ class RedirectTests(SynchronousTestCase):
 
     def test_null_where_closed(self) -> None:
         """So it is where the stream is closed, in any order of numbers."""
-        for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
-            self.assertEqual(
-                apart(redirected_from_closed, order),
-                {"files": [os.devnull] * 3, "inherited": [True] * 3, "more": 0, "modes": [os.O_RDWR] * 3},
-            )
+        expected = {"files": [os.devnull] * 3, "inherited": [True] * 3, "more": 0, "modes": [os.O_RDWR] * 3}
+        self.assertEqual(apart(redirected_from_closed), [expected] * 3)
 
 
 class StreamTests(SynchronousTestCase):
@@ -168,13 +172,11 @@ class StreamTests(SynchronousTestCase):
 
     def test_renewed(self) -> None:
         """Streams that are something else, or nothing, become those of the standard descriptors."""
-        self.assertEqual(apart(renewed, "strings"), [[True] * 3, "out\nerr\n"])
-        self.assertEqual(apart(renewed, "none"), [[True] * 3, "out\nerr\n"])
-        self.assertEqual(apart(renewed, "closed"), [[True] * 3, "out\nerr\n"])
+        self.assertEqual(apart(renewed, "strings", "none", "closed"), [[[True] * 3, "out\nerr\n"]] * 3)
 
     def test_kept(self) -> None:
         """Streams that are what they should be stay the same."""
-        self.assertEqual(apart(renewed, "kept"), [[False] * 3, "out\nerr\n"])
+        self.assertEqual(apart(renewed, "kept"), [[[False] * 3, "out\nerr\n"]])
 
     def test_what_is_no_text(self) -> None:
         """A renewed stream says what cannot be written as it is in another way, instead of failing."""
@@ -246,6 +248,21 @@ def pipe_where_all_is_closed() -> Any:
         }
         os.write(writing, b"x")
         return {**found, "read": os.read(reading, 1).decode()}
+
+    return evaluated(in_child(make))
+
+
+def opened_where_all_is_closed() -> Any:
+    def make() -> dict[str, Any]:
+        for number in (0, 1, 2):
+            os.close(number)
+        before = numbers()
+        descriptor = open_above(os.devnull, os.O_RDONLY)
+        return {
+            "above": descriptor > 2,
+            "open": len(numbers() - before),
+            "inherited": os.get_inheritable(descriptor),
+        }
 
     return evaluated(in_child(make))
 
@@ -363,8 +380,8 @@ def redirected_to_null() -> Any:
     return evaluated(in_child(redirect_all))
 
 
-def redirected_from_closed(order: list[int]) -> Any:
-    def redirect_all() -> dict[str, Any]:
+def redirected_from_closed() -> list[Any]:
+    def redirect_all(order: list[int]) -> dict[str, Any]:
         for number in order:
             os.close(number)
         before = numbers()
@@ -373,11 +390,11 @@ def redirected_from_closed(order: list[int]) -> Any:
         modes = [fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE for number in (0, 1, 2)]
         return {**standard(before), "modes": modes}
 
-    return evaluated(in_child(redirect_all))
+    return [evaluated(in_child(partial(redirect_all, order))) for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2])]
 
 
-def renewed(how: str) -> Any:
-    def renew() -> list[Any]:
+def renewed(*ways: str) -> list[Any]:
+    def renew(how: str) -> list[Any]:
         reading, writing = os.pipe()
         for number in (1, 2):
             redirect(number, writing)
@@ -398,7 +415,7 @@ def renewed(how: str) -> Any:
         print("err", file=sys.stderr, flush=True)
         return [[one is not other for one, other in zip(before, after, strict=True)], os.read(reading, 100).decode()]
 
-    return evaluated(in_child(renew))
+    return [evaluated(in_child(partial(renew, how))) for how in ways]
 
 
 def say_what_is_no_text() -> Any:

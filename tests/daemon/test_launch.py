@@ -516,14 +516,17 @@ print(d.exit_code, "in target" in d.error, d.error.splitlines()[-1])
         self.run_program("""
             def failing():
                 raise KeyError("lost")
+            def terminated():
+                os.kill(os.getpid(), signal.SIGTERM)
+                stay()
             def target(end):
                 atexit.register(note, f"exit of {end.__name__}")
                 end()
-            for end in (failing, stay, time.time):
-                attempt(Daemon(target, [end], await_ready=True, ready_timeout=0.3).start)
+            for end in (failing, terminated, time.time):
+                attempt(Daemon(target, [end], await_ready=True).start)
         """)
         self.assert_no_daemon()
-        self.assertEqual([text for _, text in self.notes()], ["exit of failing", "exit of stay", "exit of time"])
+        self.assertEqual([text for _, text in self.notes()], ["exit of failing", "exit of terminated", "exit of time"])
 
     def test_stage_too_late(self) -> None:
         """A stage that takes too long fails the start, too."""

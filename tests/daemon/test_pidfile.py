@@ -42,7 +42,7 @@ stay()
 #: How many start at once.
 STARTERS = 50
 #: How often they do, in each test of that.
-ROUNDS = 20
+ROUNDS = 60
 #: A user and a group that no file knows.
 NOBODY_KNOWN = 54321
 
@@ -311,6 +311,18 @@ class OwnerTests(LockTestCase):
         lock.seal()
         self.assertEqual({os.get_inheritable(each) for each in lock.descriptors}, {False})
 
+    def test_no_standard_descriptors(self) -> None:
+        """What a lock has open is never a standard stream, also where those are closed."""
+        program = """
+            for number in (0, 1, 2):
+                os.close(number)
+            with PidLockFile(path("x.pid")) as lock:
+                found = sorted(lock.descriptors)
+            note(min(found) > 2)
+        """
+        self.run_program(program)
+        self.assertEqual([text for _, text in self.notes()], ["True"])
+
     def test_acquire_twice(self) -> None:
         """A lock that is acquired already is refused."""
         lock = self.lock()
@@ -535,6 +547,19 @@ class FileTests(LockTestCase):
         self.assertTrue(os.path.exists(self.file))
         self.assert_stale()
 
+    def test_let_go_of_folder(self) -> None:
+        """A lock that has let go of its folder is kept, and sealed; in the end its file is emptied."""
+        lock = self.lock()
+        lock.acquire()
+        lock.let_go_of_folder()
+        self.assertEqual([os.readlink(f"/proc/self/fd/{each}") for each in lock.descriptors], [self.file])
+        lock.seal()
+        self.assertEqual(self.lock().owner(), os.getpid())
+        lock.let_go_of_folder()
+        lock.release()
+        self.assertEqual((os.path.exists(self.file), self.content()), (True, ""))
+        self.assert_stale()
+
 
 class StaleTests(LockTestCase):
     """Files that nobody has locked."""
@@ -577,7 +602,7 @@ class StaleTests(LockTestCase):
 
     def test_live_number_of_a_locking_program(self) -> None:
         """A program that locks its file, and has not locked it, is dead; its number is somebody else's now."""
-        self.write(f"{self.sleeper()}\n2001-02-03.04:05:06\nlocked\n")
+        leave(self.file, self.sleeper())
         self.assert_stale()
 
     def test_live_program_that_does_not_lock(self) -> None:
@@ -603,7 +628,7 @@ class StaleTests(LockTestCase):
 
     def test_own_number_of_a_locking_program(self) -> None:
         """A file with our own number that nobody has locked is not ours, if its owner would have locked it."""
-        self.write(f"{os.getpid()}\n2001-02-03.04:05:06\nlocked\n")
+        leave(self.file, os.getpid())
         self.assert_stale()
 
     def test_own_number_written_by_another(self) -> None:
@@ -680,11 +705,11 @@ class OthersTests(LockTestCase):
         """A timeout counts in seconds, or in the lock's unit, and one that is given to acquire goes first."""
         self.hold()
         for lock, arguments, least in (
-            (self.lock(timeout=0.3), (), 0.3),
-            (self.lock(timeout=0.005, unit=60), (), 0.3),
-            (self.lock(), (0.3,), 0.3),
-            (self.lock(unit=60), (0.005,), 0.3),
-            (self.lock(timeout=1000), (0.1,), 0.1),
+            (self.lock(timeout=0.12), (), 0.12),
+            (self.lock(timeout=0.002, unit=60), (), 0.12),
+            (self.lock(), (0.12,), 0.12),
+            (self.lock(unit=60), (0.002,), 0.12),
+            (self.lock(timeout=1000), (0.12,), 0.12),
         ):
             began = time.monotonic()
             self.assertRaises(AlreadyLocked, lock.acquire, *arguments)
@@ -755,6 +780,16 @@ class OthersTests(LockTestCase):
         error = self.assertRaises(AlreadyLocked, self.lock().acquire)
         self.assertIn(f"by a process that {holder.pid} has left behind", str(error))
 
+    def test_own_other_lock(self) -> None:
+        """Another lock of the same process is another's: a thread does not get what another has."""
+        with self.lock():
+            other = self.lock()
+            error = self.assertRaises(AlreadyLocked, other.acquire)
+            self.assertIn(f"is locked by process {os.getpid()}", str(error))
+            self.assertFalse(other.outside_lock)
+        with other:
+            self.assertTrue(other.is_primary())
+
     def test_silent(self) -> None:
         """An owner that has not written down its pid has the lock all the same."""
         self.hold(SILENT_HOLDER)
@@ -765,7 +800,7 @@ class OthersTests(LockTestCase):
 
     def test_looking_keeps_nobody_out(self) -> None:
         """Somebody who looks whether the lock is free is not in the way of somebody who takes it."""
-        self.assertEqual(apart(take_while_looked_at, self.folder, 15), [])
+        self.assertEqual(apart(take_while_looked_at, self.folder, 200), [])
 
 
 class ForkTests(LockTestCase):
@@ -815,11 +850,11 @@ class RaceTests(LockTestCase):
 
     def test_stale_file(self) -> None:
         """At a path where a stale file lies, of any kind."""
-        self.race(["dead", "dead flock", "garbage", "empty", "recycled flock", "recycled", "left"])
+        self.race(["dead", "dead owner", "garbage", "empty", "recycled owner", "recycled", "left"])
 
     def test_looked_at(self) -> None:
         """While others look all the time whether the lock is free, or stale, or whose it is."""
-        self.race(["nothing", "dead flock", "empty", "recycled flock", "left"], lookers=3)
+        self.race(["nothing", "dead owner", "empty", "recycled owner", "left"], lookers=3)
 
 
 # What runs in processes of its own.
@@ -841,6 +876,15 @@ def forked(run: Callable[[], object]) -> Iterator[int]:
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def leave(path: str, pid: int) -> None:
+    """Have a file lie at a path as the owner of a lock leaves it behind that dies; with some pid."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    lock = PidLockFile(path)
+    lock.seal(pid)
+    lock.forget()
 
 
 def outcome_of(call: Callable[[], object]) -> str:
@@ -905,8 +949,7 @@ def take_while_looked_at(folder: str, count: int) -> list[str]:
     failures = []
     with forked(lambda: look_until(path, os.getppid())), forked(signal.pause) as innocent:
         for _ in range(count):
-            with open(path, "w", encoding="ascii") as file:
-                file.write(f"{innocent}\n2001-02-03.04:05:06\nlocked\n")
+            leave(path, innocent)
             lock = PidLockFile(path)
             try:
                 lock.acquire()
@@ -1030,14 +1073,14 @@ def lay(path: str, kind: str, dead: int, innocent: int) -> None:
     """Put a stale file at a path."""
     contents = {
         "dead": f"{dead}\n",
-        "dead flock": f"{dead}\n2001-02-03.04:05:06\nlocked\n",
         "garbage": "garbage",
         "empty": "",
         "recycled": f"{innocent}\n",
-        "recycled flock": f"{innocent}\n2001-02-03.04:05:06\nlocked\n",
     }
     if kind in contents:
         with open(path, "w", encoding="ascii") as file:
             file.write(contents[kind])
         if kind == "recycled":
             os.utime(path, (1e9, 1e9))
+    elif kind in ("dead owner", "recycled owner"):
+        leave(path, dead if kind == "dead owner" else innocent)

@@ -14,8 +14,9 @@ import click
 from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.printing import printer
+from papa.cli.times import PAST
 from papa.client.blocking import Watcher
-from papa.records import Item, Output
+from papa.records import Hole, Item, Output
 
 __all__ = ["command"]
 
@@ -28,11 +29,20 @@ _LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 @click.argument("names", nargs=-1, shell_complete=process_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what they print from now on.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines of each.")
+@click.option("--since", type=PAST, metavar="TIME", help="Begin at a time: 10m (ago), 14:30, 2026-11-21T14:30.")
+@click.option("--no-prefix", is_flag=True, help="Show lines without times and names.")
 @click.option("--raw", is_flag=True, help="Show the very bytes, without times and names.")
 @click.option("--json", "as_json", is_flag=True, help="Show one JSON object a line.")
 @click.pass_context
 def command(
-    ctx: click.Context, names: tuple[str, ...], follow: bool, lines: int | None, raw: bool, as_json: bool
+    ctx: click.Context,
+    names: tuple[str, ...],
+    follow: bool,
+    lines: int | None,
+    since: float | None,
+    no_prefix: bool,
+    raw: bool,
+    as_json: bool,
 ) -> None:
     """
     Show the kept output of the processes NAMES, or of all; web.* means all whose name begins so.
@@ -43,17 +53,24 @@ def command(
         held = selected_processes(papa, names)
         if not held:
             return
-        shown = printer(raw=raw, as_json=as_json, names=held)
+        shown = printer(raw=raw, as_json=as_json, names=held, prefix=not no_prefix)
         try:
             with papa.watch_processes(*names, observe=True, follow=follow) as watcher:
                 if lines is not None:
-                    shown.show(_last_lines(_kept(watcher, follow=follow), lines))
+                    shown.show(_last_lines(_behind(_kept(watcher, follow=follow), since), lines))
                 while (items := watcher.read_items()) is not None:
-                    shown.show(items)
+                    shown.show(_behind(items, since))
         except KeyboardInterrupt:
             pass
         finally:
             shown.finish()
+
+
+def _behind(items: list[Item], since: float | None) -> list[Item]:
+    """What is not older than that."""
+    if since is None:
+        return items
+    return [item for item in items if (item.last if isinstance(item, Hole) else item.timestamp) >= since]
 
 
 def _kept(watcher: Watcher, *, follow: bool) -> list[Item]:

@@ -32,15 +32,16 @@ class Printer(Protocol):
         """Show what was held back."""
 
 
-def printer(*, raw: bool, as_json: bool, names: Iterable[str] = ()) -> Printer:
+def printer(*, raw: bool, as_json: bool, names: Iterable[str] = (), prefix: bool = True) -> Printer:
     """
     The printer that the options ask for.
 
     @param names: the names to come, for the width of their column.
+    @param prefix: whether lines for a person begin with time and name.
     """
     if as_json:
         return JsonPrinter()
-    return RawPrinter() if raw else LinePrinter(names)
+    return RawPrinter() if raw else LinePrinter(names, prefix=prefix)
 
 
 def ending(closed: Closed) -> str:
@@ -51,7 +52,8 @@ def ending(closed: Closed) -> str:
 class LinePrinter:
     """Whole lines, each with its time and name; what would act on the terminal is written out."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], *, prefix: bool = True) -> None:
+        self._prefix = prefix
         self._width = max((len(name) for name in names), default=0)
         self._partial: dict[tuple[str, int], tuple[float, bytes]] = {}
 
@@ -94,6 +96,9 @@ class LinePrinter:
 
     def _show(self, name: str, channel: int, timestamp: float, line: bytes) -> None:
         text = escaped(line.removesuffix(b"\r").decode(errors="surrogateescape"))
+        if not self._prefix:
+            click.echo(text)
+            return
         mark = "|" if channel == STDOUT else click.style("!", fg="red")
         click.echo(f"{self._heading(name, timestamp)} {mark} {text}")
 

@@ -106,6 +106,15 @@ class KeptTests(LogsTestCase):
         self.assertEqual([line.split("| ")[1] for line in said.splitlines()], ["99", "100"])
         self.assertEqual(self.papa("logs", "-n", "0", "job").stdout, "")
 
+    def test_since(self) -> None:
+        """Older output than that is left out; lines may stand alone, without times and names."""
+        self.make("job", "echo one; echo two; exit 3")
+        said = self.papa("logs", "--since", "1h", "--no-prefix", "job")
+        self.assertEqual(said.stdout, "one\ntwo\n")
+        self.assertIn("exited with 3", said.stderr)
+        self.assertEqual(self.papa("logs", "--since", "2100-01-01", "job").stdout, "")
+        self.assertIn("is no time: write 10m", self.papa("logs", "--since", "soon", "job", code=2).stderr)
+
     def test_raw(self) -> None:
         """Raw shows the very bytes."""
         self.make("job", r"printf '\033[1m\377'; printf '\376' >&2")

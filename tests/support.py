@@ -324,7 +324,8 @@ def is_open(descriptor: int) -> bool:
 
 def plain_environ() -> dict[str, str]:
     """This environment, but for what papa reads, and for where the Python that runs the tests finds its modules."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PAPA_", "PYTHONPATH"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PAPA_", "PYTHONPATH"))}
+    return {**kept, "XDG_CONFIG_HOME": "/nonexistent"}
 
 
 class KernelTestCase(SynchronousTestCase):

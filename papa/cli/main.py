@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 import papa
+from papa.cli import config
 from papa.cli.failures import reported
 from papa.names import nearest
 
@@ -90,10 +91,14 @@ def cli(ctx: click.Context, where: str | None) -> None:
         papa status
         papa logs -f job
 
+    Every option has an environment variable, as PAPA_RUN_BUFSIZE, and a default in the file papa/config.toml in
+    $XDG_CONFIG_HOME or ~/.config, as bufsize = "10m" under [run].
+
     Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was asked for has not come to be; 4 no such name; 69 no kernel
     answers; run ends with the code of its program, or 128 and the number of the signal that ended it.
     """
     ctx.obj = where
+    ctx.default_map = config.read(config.config_path(), _VERBS)
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False
 
@@ -104,4 +109,4 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows few characters is no reason to fail in the middle of a log.
             stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="papa")
+    cli(prog_name="papa", auto_envvar_prefix="PAPA")

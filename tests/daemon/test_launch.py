@@ -449,13 +449,14 @@ print(d.exit_code, "in target" in d.error, d.error.splitlines()[-1])
             """
         )
         self.assertEqual(finished.stdout, "1 True KeyError: 'lost'\n")
-        launcher = self.notes()[-1][0]
+        self.assert_no_daemon()
+        daemon = next(pid for pid, text in self.notes() if text == "exit of the daemon")
         self.assertEqual(
-            [text for pid, text in self.notes() if pid == launcher],
+            [text for pid, text in self.notes() if pid != daemon],
             ["DaemonError: KeyError: 'lost'", "finally", "exit", "atexit"],
         )
+        self.assertEqual([text for pid, text in self.notes() if pid == daemon], ["exit of the daemon"])
         self.assertFalse(os.path.exists(self.path("pid")))
-        self.assert_no_daemon()
 
     def test_early_end(self) -> None:
         """A daemon that ends before it is ready has failed, however it ends."""

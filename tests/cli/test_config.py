@@ -1,0 +1,44 @@
+"""Defaults for options, from the environment and from a file."""
+
+from __future__ import annotations
+
+import os
+
+from tests.client.sharing import SharedKernelTestCase
+
+
+class DefaultTests(SharedKernelTestCase):
+    """What a person always wants."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.environ["XDG_CONFIG_HOME"] = self.folder
+        self.connect_papa().make_process("job", "/bin/sh", ["-c", "echo one; echo two"])
+        self.papa("wait", "job")
+
+    def write(self, text: str) -> None:
+        os.makedirs(os.path.join(self.folder, "papa"), exist_ok=True)
+        with open(os.path.join(self.folder, "papa", "config.toml"), "w", encoding="utf-8") as config:
+            config.write(text)
+
+    def test_environment(self) -> None:
+        """An option can be given by a variable."""
+        self.environ["PAPA_LOGS_NO_PREFIX"] = "1"
+        self.assertEqual(self.papa("logs", "job").stdout, "one\ntwo\n")
+
+    def test_file(self) -> None:
+        """Or by the file, in the verb's table; the variable goes before it, and the option before both."""
+        self.write("[logs]\nno-prefix = true\nlines = 1\n\n[value.get]\njson = true\n")
+        self.assertEqual(self.papa("logs", "job").stdout, "two\n")
+        self.environ["PAPA_LOGS_LINES"] = "0"
+        self.assertEqual(self.papa("logs", "job").stdout, "")
+        self.assertEqual(self.papa("logs", "-n", "5", "job").stdout, "one\ntwo\n")
+
+    def test_wrong(self) -> None:
+        """What cannot be understood is wrong usage, with the file and what would be right."""
+        path = os.path.join(self.folder, "papa", "config.toml")
+        for text, reason in (("[logs", "cannot be read"), ("[log]\n", "'log', which is no table"), ("a = 1\n", "'a'")):
+            self.write(text)
+            said = self.papa("logs", "job", code=2).stderr
+            self.assertIn(path, said)
+            self.assertIn(reason, said)

@@ -135,7 +135,8 @@ def redirect(target: int, source: int | None) -> None:
 def flush_streams() -> None:
     """Write out what was printed and not written yet, so that it is not written twice, or elsewhere."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):
+        # A signal may have come in the middle of a print, where nothing more can be written: RuntimeError.
+        with suppress(AttributeError, OSError, ValueError, RuntimeError):
             stream.flush()
 
 

@@ -45,6 +45,8 @@ class LogFile:
             except FileExistsError:
                 descriptor = open_above(self.path, flags, self._mode)
             else:
+                # Whatever the umask is by then: who may read one log may read the next.
+                os.fchmod(descriptor, self._mode)
                 if uid is not None or gid is not None:
                     os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
             self._identity = _identity(descriptor)

@@ -257,6 +257,10 @@ class PidLockFile:
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
 
+    def take_over(self) -> None:
+        """Be the owner, in place of the process that this one was forked from."""
+        self._taker = os.getpid()
+
     def forget(self) -> None:
         """Have nothing to do with the lock any more; who got it from us by fork(2) keeps it."""
         for descriptor in self.descriptors:
@@ -284,12 +288,20 @@ class PidLockFile:
         return self.last_read_pid
 
     def owner(self) -> int | None:
-        """The pid of who has the lock; 0 where it has not said; L{None} if it is free."""
-        with suppress(OSError), _opened(self.file_name) as descriptor:
-            if is_locked(descriptor):
-                return _read(descriptor)[0] or 0
-            return _live_writer(descriptor)
-        return None
+        """
+        The pid of who has the lock; 0 where it has not said; L{None} if it is free.
+
+        @raise LockFailed: if that cannot be seen.
+        """
+        try:
+            with _opened(self.file_name) as descriptor:
+                if is_locked(descriptor):
+                    return _read(descriptor)[0] or 0
+                return _live_writer(descriptor)
+        except PermissionError as error:
+            raise LockFailed(f"Cannot look at {self.file_name}: {error.strerror}") from error
+        except OSError:
+            return None
 
     def is_active(self) -> bool:
         """Whether somebody has the lock."""

@@ -305,6 +305,8 @@ class StagedDaemon:
             if not is_daemon:
                 self._see_off()
             self._detached = True
+            if isinstance(self.pid_file, PidLockFile):
+                self.pid_file.take_over()
             if self._returns:
                 self._await_the_end()
             else:

@@ -472,6 +472,16 @@ class LogTests(DaemonTestCase):
         )
         self.assertEqual((found + self.read("log")).splitlines(), [str(number) for number in range(20000)])
 
+    def test_readers_of_a_new_log(self) -> None:
+        """Who could read the log can read the new one."""
+        pid = self.daemon("stay, log_file=path('log')", "os.umask(0o022)")
+        os.rename(self.path("log"), self.path("log.1"))
+        os.kill(pid, signal.SIGHUP)
+        until(lambda: os.path.exists(self.path("log")), "a new log")
+        self.assert_becomes(
+            stat.S_IMODE(os.stat(self.path("log.1")).st_mode), lambda: stat.S_IMODE(os.stat(self.path("log")).st_mode)
+        )
+
     def test_no_new_log(self) -> None:
         """Where no new log can be made it goes on in the one before."""
         os.mkdir(self.path("logs"))

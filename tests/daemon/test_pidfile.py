@@ -42,7 +42,7 @@ stay()
 #: How many start at once.
 STARTERS = 50
 #: How often they do, in each test of that.
-ROUNDS = 40
+ROUNDS = 20
 #: A user and a group that no file knows.
 NOBODY_KNOWN = 54321
 

@@ -94,4 +94,4 @@ def check(folder: str) -> None:
     if found.st_uid != os.geteuid():
         raise NotAllowed(f"The runtime folder {folder} belongs to uid {found.st_uid}: set PAPA_RUNTIME_DIR to another")
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise NotAllowed(f"The runtime folder {folder} is open to other users: run chmod 700 on it")
+        raise NotAllowed(f"The runtime folder {folder} is open to other users: chmod 700 it, or set PAPA_RUNTIME_DIR")

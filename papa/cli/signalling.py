@@ -10,23 +10,23 @@ import click
 from papa.cli.completing import process_names
 from papa.cli.connecting import running_kernel, selected_processes
 from papa.cli.failures import fail
+from papa.daemon import DaemonError
+from papa.daemon.signals import signal_name, signal_number
 from papa.errors import Error
 
 __all__ = ["command"]
 
 
-class _Signal(click.ParamType[signal.Signals]):
+class _Signal(click.ParamType[int]):
     """A signal by name, with or without SIG, or by number."""
 
     name = "signal"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> signal.Signals:
-        if isinstance(value, signal.Signals):
-            return value
-        word = str(value).upper()
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        word = str(value)
         try:
-            return signal.Signals(int(word)) if word.isdigit() else signal.Signals[f"SIG{word.removeprefix('SIG')}"]
-        except (KeyError, ValueError):
+            return signal_number(int(word) if word.isdecimal() else word)
+        except DaemonError:
             self.fail(f"{value!r} is no signal: write TERM, SIGTERM or 15", param, ctx)
 
 
@@ -34,7 +34,7 @@ class _Signal(click.ParamType[signal.Signals]):
 @click.argument("number", metavar="SIGNAL", type=_Signal())
 @click.argument("names", nargs=-1, required=True, shell_complete=process_names)
 @click.pass_context
-def command(ctx: click.Context, number: signal.Signals, names: tuple[str, ...]) -> None:
+def command(ctx: click.Context, number: int, names: tuple[str, ...]) -> None:
     """
     Send SIGNAL to the processes NAMES; web.* are all whose name begins so.
 
@@ -58,7 +58,7 @@ def command(ctx: click.Context, number: signal.Signals, names: tuple[str, ...]) 
             except (Error, OSError) as error:
                 failed.append(f"{name}: {error}")
             else:
-                click.echo(f"sent {number.name} to {name}, pid {processes[name]['pid']}")
+                click.echo(f"sent {signal_name(number)} to {name}, pid {processes[name]['pid']}")
     failed += [f"{name} has ended" for name, process in processes.items() if not process["running"] and name in names]
     if failed:
         fail("; ".join(failed))

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from papa.daemon.errors import DaemonError
 
-__all__ = ["OF_A_TERMINAL", "Action", "install", "signal_map", "signal_number"]
+__all__ = ["OF_A_TERMINAL", "Action", "install", "signal_map", "signal_name", "signal_number"]
 
 Action: TypeAlias = str | signal.Handlers | Callable[[int, FrameType | None], Any] | None
 """What a signal does: call a method, by its name; what L{signal.signal} takes; or, L{None}, nothing."""
@@ -58,13 +58,13 @@ def install(actions: Mapping[int, Action], owner: object) -> dict[int, Any]:
                 handler = getattr(owner, action)
             signal.signal(number, handler)
         except (AttributeError, OSError, ValueError, TypeError) as error:
-            raise DaemonError(f"{_name(number)} cannot do {action!r}: {error}") from error
+            raise DaemonError(f"{signal_name(number)} cannot do {action!r}: {error}") from error
         installed[number] = handler
     return installed
 
 
-def _name(number: int) -> str:
-    """Those of real time have none of their own."""
+def signal_name(number: int) -> str:
+    """How a signal is called; those of real time have no names of their own."""
     try:
         return signal.Signals(number).name
     except ValueError:

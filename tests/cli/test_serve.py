@@ -99,7 +99,7 @@ class DaemonizeTests(ServeTestCase):
         os.mkdir(self.environ["PAPA_RUNTIME_DIR"])
         os.chmod(self.environ["PAPA_RUNTIME_DIR"], 0o755)
         finished = self.papa("serve", "--daemonize", "-u", self.path, code=1)
-        self.assertIn("run chmod 700 on it", finished.stderr)
+        self.assertIn("chmod 700 it", finished.stderr)
 
 
 class PlaceTests(ServeTestCase):

@@ -251,7 +251,7 @@ class FailureTests(AutostartTestCase):
         """A runtime folder that is open to other users, with what to do about it."""
         os.mkdir(self.environ["PAPA_RUNTIME_DIR"], 0o755)
         os.chmod(self.environ["PAPA_RUNTIME_DIR"], 0o755)
-        self.assertIn("is open to other users: run chmod 700 on it", self.fail_to_start())
+        self.assertIn("is open to other users: chmod 700 it", self.fail_to_start())
 
     def test_runtime_folder_is_a_file(self) -> None:
         """A runtime folder that is none."""

@@ -76,7 +76,7 @@ class PrepareTests(SynchronousTestCase):
             folder = f"{self.folder}-{mode:o}"
             os.mkdir(folder)
             os.chmod(folder, mode)
-            self.assertIn("run chmod 700 on it", self.refused(folder))
+            self.assertIn("chmod 700 it", self.refused(folder))
             self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), mode)
 
     def test_refuses_what_is_no_folder(self) -> None:

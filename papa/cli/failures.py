@@ -19,6 +19,8 @@ EXIT_USAGE: Final = 2
 #: What was asked for has not come to be.
 EXIT_NOT_REACHED: Final = 3
 EXIT_NOT_FOUND: Final = 4
+#: As a shell has it for a command that SIGINT ends.
+EXIT_INTERRUPTED: Final = 130
 #: EX_UNAVAILABLE of sysexits(3).
 EXIT_UNREACHABLE: Final = 69
 
@@ -39,8 +41,10 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn papa's errors into messages and exit codes."""
+    """Turn papa's errors, and the interrupt key, into messages and exit codes."""
     try:
         yield
     except Error as error:
         fail(str(error), next(code for kind, code in _CODES if isinstance(error, kind)))
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

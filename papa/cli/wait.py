@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import select
-import sys
 import time
 from typing import Final
 
@@ -63,11 +62,8 @@ def command(ctx: click.Context, name: str, pattern: re.Pattern[bytes] | None, ti
     with running_kernel(ctx) as papa:
         if len(selected_processes(papa, [name])) != 1:
             raise BadRequest(f"{name!r} is more than one process: wait for one at a time")
-        try:
-            with papa.watch_processes(name, observe=True) as watcher:
-                _wait(watcher, name, pattern, deadline)
-        except KeyboardInterrupt:
-            sys.exit(130)
+        with papa.watch_processes(name, observe=True) as watcher:
+            _wait(watcher, name, pattern, deadline)
 
 
 def _wait(watcher: Watcher, name: str, pattern: re.Pattern[bytes] | None, deadline: float | None) -> None:

@@ -64,23 +64,20 @@ def command(
     signal.signal(signal.SIGTERM, _end)
     if isinstance(shown, Shipper):
         signal.signal(signal.SIGHUP, lambda number, frame: shown.reopen())
-    with running_kernel(ctx) as papa:
-        try:
-            # Within, an interruption leaves what was read unacknowledged.
-            with papa.watch_processes(*names, cursor=cursor, follow=not no_follow) as watcher:
-                while (items := watcher.read_items()) is not None:
-                    shown.show(items)
-                    if to_dir is None:
-                        sys.stdout.flush()
-                    watcher.acknowledge()
-        except BrokenPipeError:
-            # Whoever was to have this has gone: the rest stays with papa.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(128 + signal.SIGPIPE)
-        except KeyboardInterrupt:
-            sys.exit(128 + signal.SIGINT)
-        finally:
-            shown.finish()
+    try:
+        # An interruption leaves what was read unacknowledged.
+        with running_kernel(ctx) as papa, papa.watch_processes(*names, cursor=cursor, follow=not no_follow) as watcher:
+            while (items := watcher.read_items()) is not None:
+                shown.show(items)
+                if to_dir is None:
+                    sys.stdout.flush()
+                watcher.acknowledge()
+    except BrokenPipeError:
+        # Whoever was to have this has gone: the rest stays with papa.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    finally:
+        shown.finish()
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -19,7 +19,7 @@ from tests.support import PATIENCE, plain_environ, until
 
 #: What every program under test begins with.
 PRELUDE = """
-import atexit, fcntl, io, os, resource, signal, socket, stat, subprocess, sys, termios, threading, time
+import atexit, fcntl, io, os, resource, select, signal, socket, stat, subprocess, sys, termios, threading, time
 from papa.daemon import *
 
 FOLDER = os.environ["TESTED_IN"]

@@ -698,17 +698,36 @@ class FromOutsideTests(DaemonTestCase):
         self.assertTrue(self.found.status().running, said)
 
     def test_killed_and_restarted(self) -> None:
-        """When it was killed another can start at once, with the same pid file."""
+        """As soon as it has died another can start, with the same pid file."""
         said = self.run_program("""
             for _ in range(10):
                 d = Daemon(stay, pid_file=path("pid"))
                 d.start()
-                os.kill(d.pid, signal.SIGKILL)
+                with open(os.pidfd_open(d.pid)) as process:
+                    os.kill(d.pid, signal.SIGKILL)
+                    select.select([process], [], [])
             d = Daemon(stay, pid_file=path("pid"))
             d.start()
             print(d.pid)
         """).stdout
         self.assertEqual(self.found.status().pid, int(said))
+
+    def test_killed_and_not_reaped(self) -> None:
+        """One that has died, and that nobody has waited for, is in nobody's way."""
+        said = self.run_program("""
+            child = os.fork()
+            if not child:
+                Daemon(lambda: os.kill(os.getpid(), signal.SIGKILL), detach=False, pid_file=path("pid")).start()
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+            found = Daemon(pid_file=path("pid"))
+            print(open(path("pid")).readline().strip() == str(child), found.status().running, found.stop())
+            d = Daemon(stay, pid_file=path("pid"))
+            d.start()
+            print(d.pid)
+        """).stdout
+        first, second = said.splitlines()
+        self.assertEqual(first, "True False False")
+        self.assertEqual(self.found.status().pid, int(second))
 
     def test_lock_of_the_launcher(self) -> None:
         """A lock that the launcher has acquired is the daemon's, and stays when the launcher lets go of it."""

@@ -393,7 +393,9 @@ class StagedDaemon:
 
     @check_stage
     def stage7(self) -> None:
-        """Listen to signals."""
+        """Listen to signals, also to those that the launcher had blocked for itself."""
+        if self._detached:
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self.set_signals()
 
     def set_signals(self) -> None:

@@ -124,6 +124,12 @@ class ProcessTests(DaemonTestCase):
         soft, hard = core_limits_of(self.daemon("stay, prevent_core=False", before))
         self.assertEqual(soft, hard)
 
+    def test_blocked_signals(self) -> None:
+        """What the launcher had blocked for itself reaches the daemon: it can be ended."""
+        pid = self.daemon("stay", "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1])")
+        self.assertEqual(signals_of(pid, "SigBlk"), set())
+        self.terminate(pid)
+
     def test_signals(self) -> None:
         """SIGTERM is caught, those of a terminal are ignored, and others do what they do in any program."""
         pid = self.daemon()

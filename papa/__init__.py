@@ -4,10 +4,9 @@ The blocking face of papa, as papa 1.0.6 had it: C{import papa; p = papa.Papa()}
 Importing this loads the standard library only.
 """
 
-from subprocess import DEVNULL, PIPE, STDOUT
-
 from papa import utils
 from papa.client.blocking import Papa, ProcessOutput, Watcher
+from papa.client.streams import DEVNULL, PIPE, STDOUT
 from papa.errors import Error
 
 __all__ = [

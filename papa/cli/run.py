@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from subprocess import DEVNULL
 from types import FrameType
 from typing import Any
 
@@ -18,6 +17,7 @@ from papa.cli.connecting import started_kernel
 from papa.cli.failures import fail
 from papa.cli.printing import printer
 from papa.client.blocking import Papa, Watcher
+from papa.client.streams import DEVNULL
 from papa.errors import BadRequest
 
 __all__ = ["command"]

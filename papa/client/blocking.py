@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
-from subprocess import DEVNULL, PIPE
 from typing import Any, cast
 
 from papa import parameters
 from papa.client import version1
 from papa.client.conversation import Conversation
+from papa.client.streams import DEVNULL, PIPE
 from papa.client.watcher import EventReader, ProcessOutput, Watcher
 from papa.commands import (
     CloseStdin,

@@ -7,14 +7,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from papa.client.autostart import start_once
 from papa.client.location import Location, default_location
-from papa.client.private import PrivateKernel
 from papa.client.program import Connection
 from papa.commands import Command, MakeProcess, WatchEvents, WatchProcesses
 from papa.errors import ConnectionLost, Error, Unreachable
+
+if TYPE_CHECKING:
+    from papa.client.private import PrivateKernel
 
 __all__ = ["Conversation"]
 
@@ -78,6 +79,9 @@ class Conversation:
             except (OSError, ConnectionLost):  # Lost before the greeting: it was just about to end.
                 if not start or self._kernel:
                     raise
+                # Few clients start a kernel; the papa command is to answer quickly.
+                from papa.client.autostart import start_once
+
                 start_once(location, self.connection_timeout)
                 self.connection = Connection(location, self.connection_timeout)
         except OSError as error:
@@ -88,6 +92,8 @@ class Conversation:
 
     def _private_kernel(self) -> PrivateKernel | None:
         """The debugging kernel of this process; L{None} if another kernel answers where one was asked for."""
+        from papa.client.private import PrivateKernel
+
         with self._private_lock:
             kernel = self._private.get(self.location)
             if kernel is not None and kernel.running:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
-from subprocess import DEVNULL, PIPE, STDOUT
 from typing import Any, Final
 
+from papa.client.streams import DEVNULL, PIPE, STDOUT
 from papa.errors import BadRequest
 from papa.records import Cursor, Process, Socket
 

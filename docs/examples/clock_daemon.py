@@ -1,9 +1,9 @@
 """
 Write the time into a file, in the background, until told to end.
 
-    python clock_daemon.py start /tmp/clock
-    python clock_daemon.py status /tmp/clock
-    python clock_daemon.py stop /tmp/clock
+    python clock_daemon.py start ~/clock
+    python clock_daemon.py status ~/clock
+    python clock_daemon.py stop ~/clock
 """
 
 import sys

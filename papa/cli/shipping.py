@@ -49,7 +49,7 @@ class _Target:
         self._note_path = os.path.join(folder, f".{name}.note")
         self._holes_path = os.path.join(folder, f"{name}.holes")
         self._note = self._read_note()
-        self._file = self._open()
+        self._open()
 
     def _read_note(self) -> _Note:
         try:
@@ -60,8 +60,8 @@ class _Target:
         except (OSError, ValueError, TypeError) as error:
             raise BadRequest(f"{self._note_path} is no note of papa's: {error}") from error
 
-    def _open(self) -> int:
-        """The file, at its end; one that took the place of the noted one is noted."""
+    def _open(self) -> None:
+        """Open the file, at its end; one that took the place of the noted one is noted."""
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         _sync_folder(self._folder)
         note, found = self._note, os.fstat(self._file)
@@ -72,7 +72,6 @@ class _Target:
                 self._take_note(_Note())
             else:
                 self._take_note(_Note(note.invocation, found.st_ino, found.st_size, note.mark + size - note.offset))
-        return self._file
 
     def _size_of(self, inode: int) -> int | None:
         """How long a file is that was given another name."""
@@ -174,9 +173,9 @@ class Shipper:
                 target.reopen()
         written: set[_Target] = set()
         for item in items:
-            target = self._targets.get(item.name) or self._targets.setdefault(
-                item.name, _Target(self._folder, item.name)
-            )
+            if item.name not in self._targets:
+                self._targets[item.name] = _Target(self._folder, item.name)
+            target = self._targets[item.name]
             if isinstance(item, Output):
                 target.write(item)
             elif isinstance(item, Hole):

@@ -81,12 +81,12 @@ def end(pid: int, handle: int | None, timeout: float, number: int, *, kill: bool
     @raise DaemonError: if the process goes on, or may not be signalled.
     """
     _signal(pid, handle, number)
-    if awaitend(pid, handle, timeout):
+    if _await_end(pid, handle, timeout):
         return
     if not kill:
         raise DaemonError(f"Process {pid} goes on {timeout:g} seconds after signal {number}")
     _signal(pid, handle, signal.SIGKILL)
-    if not awaitend(pid, handle, _DYING):
+    if not _await_end(pid, handle, _DYING):
         raise DaemonError(f"Process {pid} was killed, and goes on")
 
 
@@ -120,7 +120,7 @@ def _signal(pid: int, handle: int | None, number: int) -> None:
         raise DaemonError(f"Cannot signal process {pid}: {error.strerror}") from error
 
 
-def awaitend(pid: int, handle: int | None, timeout: float) -> bool:
+def _await_end(pid: int, handle: int | None, timeout: float) -> bool:
     """Wait until a process has ended; whether it has, within so many seconds."""
     deadline = time.monotonic() + timeout
     if handle is not None:

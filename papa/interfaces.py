@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from zope.interface import Attribute, Interface
 
+from papa.childspec import ChildSpec, Identity
 from papa.commands import Command, MakeProcess, MakeSocket, WatchEvents, WatchProcesses
 from papa.records import Event, Happened, Item
 
 __all__ = [
-    "ChildSpec",
     "IChild",
     "IChildDriver",
     "IChildObserver",
@@ -22,48 +21,7 @@ __all__ = [
     "ISocketDriver",
     "IWatch",
     "IWatchObserver",
-    "Identity",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """
-    Whom a child runs as.
-
-    @ivar groups: its supplementary groups.
-    @ivar changed: whether this differs from papa's own identity, so that something must be done about it.
-    """
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...] = ()
-    changed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """
-    All that a driver needs to start a child.
-
-    @ivar args: the program and its arguments, sockets substituted.
-    @ivar env: its environment; the driver adds nothing but what C{listen} and C{inherit_env} stand for.
-    @ivar descriptors: descriptors of papa's that the child gets under the same number.
-    @ivar listen: name and descriptor of each socket handed over as LISTEN_FDS, in order.
-    """
-
-    args: tuple[str, ...]
-    env: Mapping[str, str]
-    inherit_env: bool = False
-    working_dir: str | None = None
-    identity: Identity
-    rlimits: Mapping[str, tuple[int, int]]
-    umask: int | None = None
-    stdin: str = "null"
-    stdout: str = "pipe"
-    stderr: str = "pipe"
-    descriptors: tuple[int, ...] = ()
-    listen: tuple[tuple[str, int], ...] = ()
 
 
 class IHeldSocket(Interface):

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -24,19 +22,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess
 from papa.drivers.identity import look_up
-from papa.drivers.inheritance import DescriptorLimit, inheritable_environment
-from papa.drivers.preparation import Preparation
-from papa.errors import BadRequest, Error, LimitReached, SpawnFailed
-from papa.interfaces import ChildSpec, IChild, IChildDriver, IChildObserver, Identity
+from papa.drivers.inheritance import DescriptorLimit
+from papa.drivers.starting import explain, start
+from papa.errors import BadRequest, LimitReached, SpawnFailed
+from papa.interfaces import IChild, IChildDriver, IChildObserver
 
 __all__ = ["Child", "SystemChildren"]
 
 #: As much as a pipe holds. Larger reads are slower again: their memory comes from mmap each time.
 _READ_SIZE: Final = 65536
-
-_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 class _OutputReader(process.ProcessReader):
@@ -133,14 +130,14 @@ class Child(process.Process):
         reactor: Any,
         spec: ChildSpec,
         observer: IChildObserver,
-        popen: Callable[[ChildSpec, Mapping[int, int]], int],
+        start: Callable[[ChildSpec, Mapping[int, int]], int],
     ) -> None:
         """
-        @param popen: starts the program with the given ends of pipes as its descriptors, and gives its pid.
+        @param start: starts the program with the given ends of pipes as its streams, and gives its pid.
         """
         self.child_pid = 0
         self._spec = spec
-        self._popen = popen
+        self._start = start
         self._constructed = False
         self._early_status: int | None = None
         self._exit_reader: _ExitReader | None = None
@@ -163,7 +160,7 @@ class Child(process.Process):
             reactor.callLater(0, process.Process.processEnded, self, self._early_status)
 
     def _fork(self, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **kwargs: Any) -> None:
-        self.pid = self.child_pid = self._popen(self._spec, kwargs["fdmap"])
+        self.pid = self.child_pid = self._start(self._spec, kwargs["fdmap"])
 
     def _await_exit(self) -> None:
         """See the exit on a pidfd; where there is none to be had, Twisted's own SIGCHLD handling sees it."""
@@ -257,63 +254,9 @@ class SystemChildren:
     def spawn(self, spec: ChildSpec, observer: IChildObserver) -> Child:
         """Start a program."""
         try:
-            return Child(self._reactor, spec, observer, self._popen)
-        except Error:
-            raise
-        except UnicodeEncodeError as error:
-            raise BadRequest(f"{error.object!r} cannot be handed to a program: no bytes stand for it") from error
+            return Child(self._reactor, spec, observer, self._start)
         except OSError as error:
             raise explain(error, spec) from error
 
-    def _popen(self, spec: ChildSpec, pipes: Mapping[int, int]) -> int:
-        env = inheritable_environment(os.environ) if spec.inherit_env else {}
-        env.update(spec.env)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            with Preparation(spec, env) as preparation, self._limit.as_started():
-                started = subprocess.Popen(
-                    spec.args,
-                    executable=_found(spec.args[0], env),
-                    env=preparation.env,
-                    cwd=spec.working_dir,
-                    stdin=pipes.get(0, null),
-                    stdout=pipes.get(1, null),
-                    stderr=subprocess.STDOUT if spec.stderr == "stdout" else pipes.get(2, null),
-                    pass_fds=preparation.descriptors,
-                    preexec_fn=preparation.function,  # noqa: PLW1509 - papa has one thread
-                    start_new_session=True,
-                    umask=-1 if spec.umask is None else spec.umask,
-                )
-        except subprocess.SubprocessError as error:
-            raise preparation.failure() from error
-        finally:
-            os.close(null)
-        # A Popen that is collected would take the exit status for itself.
-        started.returncode = 0
-        return started.pid
-
-
-def _found(program: str, env: Mapping[str, str]) -> str:
-    """Where the PATH of the child's environment has the program."""
-    if "/" in program:
-        return program
-    path = env.get("PATH", os.defpath)
-    found = shutil.which(program, path=path)
-    if found is None:
-        raise SpawnFailed(f"Program {program!r} not found in {path}: give its whole path, or set env.PATH")
-    return found
-
-
-def explain(error: OSError, spec: ChildSpec) -> Error:
-    """What a failed start means, in words for the person who asked for it."""
-    program = spec.args[0]
-    if error.errno in _EXHAUSTED:
-        return LimitReached(f"Cannot start {program!r} now: {error.strerror}")
-    folder = spec.working_dir
-    if folder is not None and error.filename == folder:
-        return SpawnFailed(f"Bad working_dir {folder!r}: {error.strerror}")
-    if error.errno == errno.ENOENT and os.path.lexists(os.path.join(folder or "", error.filename or program)):
-        return SpawnFailed(f"Cannot start {program!r}: the interpreter that its first line names does not exist")
-    if error.errno == errno.ENOEXEC:
-        return SpawnFailed(f"Cannot start {program!r}: it is no program for this machine, nor begins with #!")
-    return SpawnFailed(f"Cannot start {program!r}: {error.strerror or error}")
+    def _start(self, spec: ChildSpec, streams: Mapping[int, int]) -> int:
+        return start(spec, streams, self._limit)

@@ -7,8 +7,8 @@ import os
 import pwd
 from typing import Final
 
+from papa.childspec import Identity
 from papa.errors import BadRequest, NotAllowed
-from papa.interfaces import Identity
 
 __all__ = ["become", "look_up"]
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 from zope.interface import implementer
 
+from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess, MakeSocket
 from papa.errors import BadRequest, SocketFailed, SpawnFailed
-from papa.interfaces import ChildSpec, IChild, IChildDriver, IChildObserver, Identity, IHeldSocket, ISocketDriver
+from papa.interfaces import IChild, IChildDriver, IChildObserver, IHeldSocket, ISocketDriver
 from papa.records import STDERR, STDOUT
 
 __all__ = ["MemoryChild", "MemoryChildren", "MemorySocket", "MemorySockets"]

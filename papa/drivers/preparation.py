@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
+from papa.childspec import ChildSpec
 from papa.drivers.identity import become
 from papa.errors import SpawnFailed
-from papa.interfaces import ChildSpec
 
 __all__ = ["Preparation"]
 
@@ -40,14 +40,15 @@ class Preparation:
     def __init__(self, spec: ChildSpec, env: Mapping[str, str]) -> None:
         self._spec = spec
         self._full_env = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
-        self._fillers: list[int] = []
-        self._copies: list[int] = []
+        self._placed: list[int] = []
+        self._copies: dict[int, int] = {}
         self._report: tuple[int, int] | None = None
         self._message = b""
-        self.descriptors: tuple[int, ...] = spec.descriptors
+        listen = {number: descriptor for number, (_, descriptor) in enumerate(spec.listen, _LISTEN_FDS_START)}
+        self._moved = listen | {to: here for to, here in spec.descriptors.items() if to != here}
+        self.descriptors: tuple[int, ...] = (*listen, *spec.descriptors)
         self.env: Mapping[str, str] | None = env
         self.function: Callable[[], None] | None = None
-        self._first_free = _LISTEN_FDS_START + len(spec.listen)
 
     def __enter__(self) -> Preparation:
         try:
@@ -58,33 +59,28 @@ class Preparation:
         return self
 
     def _reserve(self) -> None:
-        if self._spec.rlimits or self._spec.identity.changed or self._spec.listen:
-            self._report = os.pipe()
-            self.function = self._prepare
+        for number, descriptor in self._moved.items():
+            self._place(number, descriptor)
         if self._spec.listen:
             self.env = None
-            self._occupy()
-            self._copy()
-            self.descriptors = (*range(_LISTEN_FDS_START, self._first_free), *self._spec.descriptors)
+        if self._spec.rlimits or self._spec.identity.changed or self._spec.listen or self._copies:
+            self._report = os.pipe()
+            self.function = self._prepare
 
-    def _occupy(self) -> None:
+    def _place(self, number: int, descriptor: int) -> None:
         """
-        Leave none of the numbers that will be handed over free.
+        Have a descriptor lie at the number that the child is to find it at, or be ready to be put there.
 
-        The start needs a pipe of its own, which must not come to lie on one of them; and each number that is kept open
-        in the child must be open here.
+        A number that is in use here can be changed in the child only; from a copy, for what is there may be handed over
+        itself, and a copy made here, since the child's limit may be short. One that is free must not stay so: the start
+        needs a pipe of its own, and each number that is kept open in the child must be open here.
         """
-        while True:
-            descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            if descriptor >= self._first_free:
-                os.close(descriptor)
-                return
-            self._fillers.append(descriptor)
-
-    def _copy(self) -> None:
-        """Copy the sockets, for one may lie where another's target is; here, since the child's limit may be short."""
-        for _, descriptor in self._spec.listen:
-            self._copies.append(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self._first_free))
+        try:
+            fcntl.fcntl(number, fcntl.F_GETFD)
+        except OSError:
+            self._placed.append(os.dup2(descriptor, number, inheritable=False))
+        else:
+            self._copies[number] = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LISTEN_FDS_START)
 
     def _prepare(self) -> None:
         """Runs in the child. What goes wrong is written to papa, for Popen reports only that something did."""
@@ -97,22 +93,23 @@ class Preparation:
             if self._spec.identity.changed:
                 become(self._spec.identity)
             step = "take over its sockets"
+            for target, copy in self._copies.items():
+                os.dup2(copy, target)
             if self._spec.listen:
-                self._hand_over()
+                self._introduce()
         except BaseException as error:
             assert self._report is not None
             os.write(self._report[1], f"the process could not {step}: {error}".encode())
             raise
 
-    def _hand_over(self) -> None:
-        for target, copy in enumerate(self._copies, _LISTEN_FDS_START):
-            os.dup2(copy, target)
+    def _introduce(self) -> None:
+        """Tell the child what it finds at which number."""
         os.environ.clear()
         if _clearenv is not None:
             _clearenv()  # What libraries have set behind Python's back, as readline does.
         os.environb.update(self._full_env)
         os.environ["LISTEN_PID"] = str(os.getpid())
-        os.environ["LISTEN_FDS"] = str(len(self._copies))
+        os.environ["LISTEN_FDS"] = str(len(self._spec.listen))
         os.environ["LISTEN_FDNAMES"] = ":".join(name for name, _ in self._spec.listen)
 
     def __exit__(
@@ -121,7 +118,7 @@ class Preparation:
         self._give_back(failed=error is not None)
 
     def _give_back(self, *, failed: bool) -> None:
-        for descriptor in (*self._fillers, *self._copies):
+        for descriptor in (*self._placed, *self._copies.values()):
             os.close(descriptor)
         if self._report is not None:
             reading, writing = self._report

@@ -7,17 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from zope.interface import implementer
 
+from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess, WatchProcesses
 from papa.errors import AlreadyDiffers, BadRequest, NotFound
-from papa.interfaces import (
-    ChildSpec,
-    IChild,
-    IChildDriver,
-    IChildObserver,
-    Identity,
-    IEventObserver,
-    IWatchObserver,
-)
+from papa.interfaces import IChild, IChildDriver, IChildObserver, IEventObserver, IWatchObserver
 from papa.kernel.cursors import Cursors, HeldCursor
 from papa.kernel.journal import Journal, Place
 from papa.kernel.sameness import differences
@@ -212,7 +205,7 @@ class Processes:
                 stdin=request.stdin,
                 stdout=request.stdout,
                 stderr=request.stderr,
-                descriptors=promised,
+                descriptors={number: number for number in promised},
                 listen=listen,
             )
             process.start(self._driver, spec)

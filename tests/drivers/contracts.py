@@ -15,17 +15,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess, MakeSocket
 from papa.errors import BadRequest, NotAllowed, SocketFailed, SpawnFailed
-from papa.interfaces import (
-    ChildSpec,
-    IChild,
-    IChildDriver,
-    IChildObserver,
-    Identity,
-    IHeldSocket,
-    ISocketDriver,
-)
+from papa.interfaces import IChild, IChildDriver, IChildObserver, IHeldSocket, ISocketDriver
 from papa.records import STDERR, STDOUT
 
 if TYPE_CHECKING:

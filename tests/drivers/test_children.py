@@ -21,13 +21,14 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from papa.childspec import Identity
 from papa.commands import MakeProcess, MakeSocket
 from papa.drivers.children import Child, SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.memory import MemoryChild, MemoryChildren
 from papa.drivers.sockets import SystemSockets
 from papa.errors import BadRequest, Error, LimitReached, SpawnFailed
-from papa.interfaces import Identity, IEventObserver
+from papa.interfaces import IEventObserver
 from papa.kernel.core import Kernel
 from papa.records import STDOUT, Event
 from tests.drivers.apart import apart, forbid, react, signal_set
@@ -259,7 +260,7 @@ class InheritedTests(RealChildrenTestCase):
             for fields in self.prepared():
                 pid = self.sleeper(**fields)
                 self.assertEqual(sorted(files_of(pid)), [0, 1, 2])
-                pid = self.sleeper(descriptors=(promised.fileno(),), **fields)
+                pid = self.sleeper(descriptors={promised.fileno(): promised.fileno()}, **fields)
                 files = files_of(pid)
                 self.assertEqual(sorted(files), [0, 1, 2, promised.fileno()])
                 self.assertEqual(files[promised.fileno()], promised.name)
@@ -400,7 +401,7 @@ class ListenTests(RealChildrenTestCase):
         identity = Identity(uid=65534, gid=65534, changed=True) if root else own_identity()
         pid = self.sleeper(
             listen=(("a", first.fileno()),),
-            descriptors=(second.fileno(),),
+            descriptors={second.fileno(): second.fileno()},
             rlimits={"nofile": (64, 64)},
             identity=identity,
             working_dir="/",
@@ -413,7 +414,7 @@ class ListenTests(RealChildrenTestCase):
     def test_also_under_its_own_number(self) -> None:
         """A socket that is handed over and also promised under its own number is there twice."""
         (held,) = self.held(1)
-        files = files_of(self.sleeper(listen=(("a", held.fileno()),), descriptors=(held.fileno(),)))
+        files = files_of(self.sleeper(listen=(("a", held.fileno()),), descriptors={held.fileno(): held.fileno()}))
         self.assertEqual(files[3], self.where(held))
         self.assertEqual(files[held.fileno()], self.where(held))
 

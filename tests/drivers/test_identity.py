@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from papa.childspec import Identity
 from papa.drivers.identity import become, look_up
 from papa.errors import BadRequest, NotAllowed
-from papa.interfaces import Identity
 from tests.drivers.apart import apart, not_here
 
 #: A number that no system gives to a user or group.

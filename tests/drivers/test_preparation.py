@@ -10,9 +10,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from papa.childspec import Identity
 from papa.drivers.preparation import Preparation
 from papa.errors import SpawnFailed
-from papa.interfaces import Identity
 from tests.drivers.apart import apart, not_here
 from tests.drivers.contracts import spec
 
@@ -31,7 +31,7 @@ class PreparationTests(SynchronousTestCase):
     def test_nothing_to_do(self) -> None:
         """Most children need no step: no code runs in them, and no descriptor is taken."""
         before = open_files()
-        with Preparation(spec("x", identity=own(), descriptors=(7,)), {"A": "1"}) as preparation:
+        with Preparation(spec("x", identity=own(), descriptors={7: 7}), {"A": "1"}) as preparation:
             self.assertEqual(open_files(), before)
             self.assertIsNone(preparation.function)
             self.assertEqual((preparation.env, preparation.descriptors), ({"A": "1"}, (7,)))
@@ -71,6 +71,21 @@ class PreparationTests(SynchronousTestCase):
                 self.assertGreaterEqual(new.fileno(), 23)
                 self.assertEqual(preparation.descriptors, tuple(range(3, 23)))
                 self.assertIsNone(preparation.env)
+
+    def test_another_number(self) -> None:
+        """What is to lie at a number that is free here is put there for the moment: no code has to run in the child."""
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            free = fcntl.fcntl(held, fcntl.F_DUPFD_CLOEXEC, 90)
+            os.close(free)
+            with Preparation(spec("x", identity=own(), descriptors={free: held.fileno()}), {}) as preparation:
+                self.assertIsNone(preparation.function)
+                self.assertEqual(preparation.descriptors, (free,))
+                self.assertTrue(os.path.sameopenfile(free, held.fileno()))
+            self.assertRaises(OSError, os.fstat, free)
+
+    def test_numbers_that_cross(self) -> None:
+        """Two that are to lie where the other is are exchanged in the child."""
+        self.assertEqual(apart(_exchanged), [True, True])
 
 
 class StepTests(SynchronousTestCase):
@@ -144,6 +159,16 @@ def _hand_over() -> dict[str, Any]:
         env = dict(os.environ)
         assert env.pop("LISTEN_PID") == str(os.getpid())
         return {"files": files, "env": env}
+
+
+def _exchanged() -> list[bool]:
+    one, two = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    was = [os.fstat(each.fileno()).st_ino for each in (one, two)]
+    crossed = {one.fileno(): two.fileno(), two.fileno(): one.fileno()}
+    with Preparation(spec("prog", identity=own(), descriptors=crossed), {}) as preparation:
+        assert preparation.function is not None
+        preparation.function()
+        return [os.fstat(each.fileno()).st_ino == other for each, other in zip((two, one), was, strict=True)]
 
 
 def _failing_steps() -> list[str]:

@@ -170,7 +170,7 @@ class SubstitutionTests(SynchronousTestCase):
                 "plain $HOME $(date) $$",
             ),
         )
-        self.assertEqual(spec.descriptors, (web.fileno, db.fileno))
+        self.assertEqual(spec.descriptors, {web.fileno: web.fileno, db.fileno: db.fileno})
 
     def test_in_env(self) -> None:
         """References are replaced in the values of variables, and their descriptors handed over too."""
@@ -178,7 +178,7 @@ class SubstitutionTests(SynchronousTestCase):
         web = house.socket("web")
         spec = house.child(env={"FD": "$(socket.web.fileno)", "$(socket.web.port)": "stays"}).spec
         self.assertEqual(spec.env, {"FD": str(web.fileno), "$(socket.web.port)": "stays"})
-        self.assertEqual(spec.descriptors, (web.fileno,))
+        self.assertEqual(spec.descriptors, {web.fileno: web.fileno})
 
     def test_odd_names(self) -> None:
         """Names with dots, signs and the very words of a reference are told apart."""
@@ -194,10 +194,10 @@ class SubstitutionTests(SynchronousTestCase):
         house.socket("unused")
         web = house.socket("web")
         reference = "$(socket.web.fileno)"
-        self.assertEqual(house.child("none").spec.descriptors, ())
-        self.assertEqual(house.child("port", "$(socket.web.port)").spec.descriptors, ())
+        self.assertEqual(house.child("none").spec.descriptors, {})
+        self.assertEqual(house.child("port", "$(socket.web.port)").spec.descriptors, {})
         twice = house.child("twice", reference, reference, env={"A": reference}, listen=("web",)).spec
-        self.assertEqual(twice.descriptors, (web.fileno,))
+        self.assertEqual(twice.descriptors, {web.fileno: web.fileno})
 
     def test_listen(self) -> None:
         """Sockets handed over as systemd does keep their order, and are not inherited under papa's numbers as well."""
@@ -205,7 +205,7 @@ class SubstitutionTests(SynchronousTestCase):
         web, admin = house.socket("web"), house.socket("admin")
         spec = house.child(listen=("web", "admin")).spec
         self.assertEqual(spec.listen, (("web", web.fileno), ("admin", admin.fileno)))
-        self.assertEqual(spec.descriptors, ())
+        self.assertEqual(spec.descriptors, {})
 
     def test_refused(self) -> None:
         """A reference that names nothing is refused in words that say what would be right; nothing is started."""

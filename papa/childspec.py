@@ -28,12 +28,15 @@ class ChildSpec:
     """
     All that a driver needs to start a child.
 
+    @ivar key: what no other child has had, nor will have.
     @ivar args: the program and its arguments, sockets substituted.
     @ivar env: its environment; the driver adds nothing but what C{listen} and C{inherit_env} stand for.
+    @ivar captured: whether anything of its output will be asked for.
     @ivar descriptors: what the child inherits beyond its streams: by its number in the child, the one here.
     @ivar listen: name and descriptor of each socket handed over as LISTEN_FDS, in order.
     """
 
+    key: str = ""
     args: tuple[str, ...]
     env: Mapping[str, str]
     inherit_env: bool = False
@@ -44,5 +47,6 @@ class ChildSpec:
     stdin: str = "null"
     stdout: str = "pipe"
     stderr: str = "pipe"
+    captured: bool = True
     descriptors: Mapping[int, int] = field(default_factory=dict)
     listen: tuple[tuple[str, int], ...] = ()

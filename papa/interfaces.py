@@ -16,12 +16,83 @@ __all__ = [
     "IChildObserver",
     "IEventObserver",
     "IHeldSocket",
+    "IHolder",
     "IKernel",
+    "ILedger",
+    "ILine",
     "IRemoteKernel",
     "ISocketDriver",
+    "ITape",
     "IWatch",
     "IWatchObserver",
 ]
+
+
+class IHolder(Interface):
+    """Holds descriptors beyond the life of papa; what it holds under a key are duplicates."""
+
+    def hold(key: str, descriptors: Sequence[int]) -> None:
+        """Hold these, in place of what was held under the key."""
+
+    def take(key: str) -> Sequence[int]:
+        """Those that were held by the papa before: the caller's now, and still held; none if nothing is."""
+
+    def drop(*keys: str) -> None:
+        """Hold these no more."""
+
+
+class ILine(Interface):
+    """Leads to who goes on when this papa ends."""
+
+    def serve() -> None:
+        """This papa serves."""
+
+    def goodbye() -> None:
+        """It ends because it was told to: nobody shall go on."""
+
+
+class ILedger(Interface):
+    """Remembers what the kernel holds, for the next one. What was put stays, though papa is killed right after."""
+
+    keeps: bool = Attribute("Whether it remembers anything.")
+
+    def put(kind: str, name: str, value: object) -> None:
+        """
+        Remember something, in place of what was put under that kind and name.
+
+        @param value: of what JSON knows.
+        @raise LimitReached: if there is no room left.
+        """
+
+    def remove(kind: str, name: str) -> None:
+        """Remember it no more, if it was."""
+
+
+class ITape(Interface):
+    """
+    Where the output of one process lies, when it does not lie in papa's own memory: it outlives papa.
+
+    What is on it is addressed by marks, and told apart by entries: runs of bytes of one channel.
+    """
+
+    def note(number: int, end: int, stamp: float, channel: int) -> None:
+        """The entry of that number, counted from 0, ends at a mark; said again of the last one when it grows."""
+
+    def entries(number: int, mark: int) -> Iterable[tuple[int, float, int]]:
+        """
+        The entries from that number on, to the end of the tape: end, stamp and channel of each.
+
+        @param mark: up to where the entry before it went.
+        """
+
+    def read(mark: int, size: int) -> bytes:
+        """What is there."""
+
+    def release(mark: int, number: int) -> None:
+        """What is below the mark, and the entries below that number, will not be asked for any more."""
+
+    def close() -> None:
+        """Nothing of it will be."""
 
 
 class IHeldSocket(Interface):
@@ -59,6 +130,13 @@ class ISocketDriver(Interface):
         @raise SocketFailed: if the system refuses; nothing is left behind.
         """
 
+    def adopt(spec: MakeSocket, fileno: int | None) -> IHeldSocket:
+        """
+        Go on with a socket that the papa before has held, under the same descriptor if that is free.
+
+        @raise SocketFailed: if there is none.
+        """
+
     def take(name: str, descriptor: int) -> tuple[MakeSocket, IHeldSocket]:
         """
         Hold a socket that was bound elsewhere.
@@ -75,6 +153,9 @@ class IChildObserver(Interface):
     def output_arrived(channel: int, data: bytes) -> None:
         """Some of its output was read just now."""
 
+    def output_stored(channel: int, size: int) -> None:
+        """Some of its output was put on the tape just now."""
+
     def output_ended() -> None:
         """All captured channels have ended; comes once, also where none was captured."""
 
@@ -86,6 +167,7 @@ class IChild(Interface):
     """A started program."""
 
     pid: int = Attribute("Its process id.")
+    tape: ITape | None = Attribute("Where its output is put; None where the observer is given it.")
 
     def write(data: bytes) -> None:
         """
@@ -109,6 +191,12 @@ class IChild(Interface):
         @return: not inheritable; the caller closes it.
         @raise SpawnFailed: if it has been reaped, or the system has no such thing.
         """
+
+    def discard() -> None:
+        """Nothing of its output will be asked for any more; it is read all the same."""
+
+    def forget() -> None:
+        """Nobody will ask for it again, nor will the papa after this one."""
 
     def pause_output() -> None:
         """Stop reading: the child will wait when its pipes are full."""
@@ -134,6 +222,13 @@ class IChildDriver(Interface):
 
         @raise SpawnFailed: if the program does not start; nothing is left behind.
         @raise LimitReached: if the machine has no process or descriptor left.
+        """
+
+    def adopt(spec: ChildSpec, observer: IChildObserver) -> IChild:
+        """
+        Go on with a child that the papa before has started. The observer is told nothing before this returns.
+
+        @raise SpawnFailed: if there is none.
         """
 
 

@@ -2,16 +2,16 @@
 Real children: started, read and reaped.
 
 The child is a Twisted L{Process<twisted.internet.process.Process>}, so its protocol is told of output and end as every
-Twisted program is; three things are done otherwise. It is started by L{subprocess.Popen}, which does not copy papa's
-memory and reports at once why a program does not start. Its pipes are read 64 KiB at a time. Its end is seen on a
-pidfd, so that an exit costs the same however many children there are.
+Twisted program is; three things are done otherwise. It is started by L{papa.drivers.starting}. Its pipes are read 64
+KiB at a time. Its end is seen on a pidfd, so that an exit costs the same however many children there are.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, Final
 
 from twisted.internet import process
@@ -28,9 +28,9 @@ from papa.drivers.identity import look_up
 from papa.drivers.inheritance import DescriptorLimit
 from papa.drivers.starting import explain, start
 from papa.errors import BadRequest, LimitReached, SpawnFailed
-from papa.interfaces import IChild, IChildDriver, IChildObserver
+from papa.interfaces import IChild, IChildDriver, IChildObserver, ITape
 
-__all__ = ["Child", "SystemChildren"]
+__all__ = ["Child", "Pipes", "SystemChildren", "captured_channels"]
 
 #: As much as a pipe holds. Larger reads are slower again: their memory comes from mmap each time.
 _READ_SIZE: Final = 65536
@@ -54,7 +54,7 @@ class _OutputReader(process.ProcessReader):
 class _ExitReader:
     """A pidfd in the reactor: readable once the child has exited."""
 
-    def __init__(self, child: Child, handle: int) -> None:
+    def __init__(self, child: OwnChild, handle: int) -> None:
         self._child = child
         self._handle = handle
 
@@ -69,9 +69,6 @@ class _ExitReader:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor lets go of it when it ends."""
-
-    def close(self) -> None:
-        os.close(self._handle)
 
 
 class _Capture(ProcessProtocol):
@@ -119,10 +116,10 @@ class Child(process.Process):
     """
     A started program, its pipes and its end.
 
-    @ivar pid: its process id.
+    @ivar child_pid: its process id, also after its end.
+    @ivar tape: where its output is put.
     """
 
-    processReaderFactory = _OutputReader
     _log = Logger()
 
     def __init__(
@@ -130,72 +127,47 @@ class Child(process.Process):
         reactor: Any,
         spec: ChildSpec,
         observer: IChildObserver,
-        start: Callable[[ChildSpec, Mapping[int, int]], int],
+        *,
+        pid: int,
+        ends: Mapping[int, int],
+        handle: int | None = None,
+        tape: ITape | None = None,
     ) -> None:
         """
-        @param start: starts the program with the given ends of pipes as its streams, and gives its pid.
+        @param ends: papa's ends of its pipes, by stream.
+        @param handle: a pidfd of it.
         """
-        self.child_pid = 0
-        self._spec = spec
-        self._start = start
-        self._constructed = False
-        self._early_status: int | None = None
-        self._exit_reader: _ExitReader | None = None
+        captured = set(captured_channels(spec))
+        # Not Process.__init__, which starts a program.
+        protocol = _Capture(observer, captured & set(ends))
+        process._BaseProcess.__init__(self, protocol)
+        self._reactor = reactor
+        self.tape = tape
+        self.pid = self.child_pid = pid
+        self.observer = observer
+        self._handle = handle
         self._gauge = _StdinGauge()
-        pipes = {1: spec.stdout, 2: spec.stderr}
-        captured = {channel for channel, kind in pipes.items() if kind == "pipe"}
-        descriptors: dict[int, str] = dict.fromkeys(captured, "r")
-        if spec.stdin == "pipe":
-            descriptors[0] = "w"
-        process.Process.__init__(
-            self, reactor, spec.args[0], spec.args, spec.env, None, _Capture(observer, captured), childFDs=descriptors
-        )
-        self._constructed = True
-        if spec.stdin == "pipe":
-            self.registerProducer(self._gauge, True)
-        if self._early_status is None:
-            self._await_exit()
-        else:
-            # Gone already: but nobody has been told of this child yet, so its end must wait a turn.
-            reactor.callLater(0, process.Process.processEnded, self, self._early_status)
+        self.pipes: dict[int, Any] = {}
+        for stream, end in ends.items():
+            if stream in captured:
+                self.pipes[stream] = self._reader(stream, end)
+            else:
+                self.pipes[stream] = process.ProcessWriter(reactor, self, stream, end, forceReadHack=True)
+                self.registerProducer(self._gauge, True)
+        protocol.makeConnection(self)
 
-    def _fork(self, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **kwargs: Any) -> None:
-        self.pid = self.child_pid = self._start(self._spec, kwargs["fdmap"])
-
-    def _await_exit(self) -> None:
-        """See the exit on a pidfd; where there is none to be had, Twisted's own SIGCHLD handling sees it."""
-        try:
-            handle = os.pidfd_open(self.child_pid)
-        except (AttributeError, OSError):
-            return
-        process.unregisterReapProcessHandler(self.pid, self)
-        self._exit_reader = _ExitReader(self, handle)
-        self._reactor.addReader(self._exit_reader)
-
-    def reapProcess(self) -> None:
-        """Take the exit status, if it is there."""
-        if self._exit_reader is None:
-            process.Process.reapProcess(self)
-            return
-        try:
-            pid, status = os.waitpid(self.child_pid, os.WNOHANG)
-        except ChildProcessError:
-            # Nobody else may do that in papa; but a pidfd that stays readable would never let it rest.
-            self._reactor.removeReader(self._exit_reader)
-            self._log.error("child {pid} was reaped by somebody else: how it ended is not known", pid=self.child_pid)
-            return
-        if pid:
-            self._reactor.removeReader(self._exit_reader)
-            self._exit_reader.close()
-            self._exit_reader = None
-            self.processEnded(status)
+    def _reader(self, stream: int, end: int) -> process.ProcessReader:
+        return _OutputReader(self._reactor, self, stream, end)
 
     def processEnded(self, status: int) -> None:
         """It has been reaped."""
-        if self._constructed:
-            process.Process.processEnded(self, status)
-        else:
-            self._early_status = status
+        process.Process.processEnded(self, status)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     def write(self, data: bytes) -> None:
         """Send bytes to its standard input."""
@@ -218,13 +190,20 @@ class Child(process.Process):
     def lend(self) -> int:
         """A pidfd of it."""
         try:
-            if self._exit_reader is not None:
-                return os.dup(self._exit_reader.fileno())
+            if self._handle is not None:
+                return os.dup(self._handle)
             if self.lostProcess:
                 raise SpawnFailed("The process has exited: there is nothing left to signal")
             return os.pidfd_open(self.child_pid)
         except (AttributeError, OSError) as error:
             raise SpawnFailed(f"Cannot get a pidfd: {error}") from error
+
+    def discard(self) -> None:
+        """Its output is read, and nobody has it."""
+        self.tape = None
+
+    def forget(self) -> None:
+        """There is nothing but this object to forget."""
 
     def pause_output(self) -> None:
         """Stop reading."""
@@ -233,6 +212,78 @@ class Child(process.Process):
     def resume_output(self) -> None:
         """Read on."""
         self.resumeProducing()
+
+
+class OwnChild(Child):
+    """A child of papa's own, which papa reaps."""
+
+    def await_exit(self) -> None:
+        """See the exit on a pidfd; where there is none to be had, Twisted's own SIGCHLD handling sees it."""
+        try:
+            self._handle = os.pidfd_open(self.child_pid)
+        except (AttributeError, OSError):
+            # Which may see it at once: but nobody has been told of this child yet, so its end must wait a turn.
+            self._reactor.callLater(0, process.registerReapProcessHandler, self.child_pid, self)
+            return
+        self._exit_reader = _ExitReader(self, self._handle)
+        self._reactor.addReader(self._exit_reader)
+
+    def reapProcess(self) -> None:
+        """Take the exit status, if it is there."""
+        if self._handle is None:
+            process.Process.reapProcess(self)
+            return
+        try:
+            pid, status = os.waitpid(self.child_pid, os.WNOHANG)
+        except ChildProcessError:
+            # Nobody else may do that in papa; but a pidfd that stays readable would never let it rest.
+            self._reactor.removeReader(self._exit_reader)
+            self._log.error("child {pid} was reaped by somebody else: how it ended is not known", pid=self.child_pid)
+            return
+        if pid:
+            self._reactor.removeReader(self._exit_reader)
+            self.processEnded(status)
+
+
+def captured_channels(spec: ChildSpec) -> list[int]:
+    """Which of its streams papa reads."""
+    return [channel for channel, kind in ((1, spec.stdout), (2, spec.stderr)) if kind == "pipe"]
+
+
+class Pipes:
+    """
+    The pipes of a child that is about to be started; entered around its start.
+
+    @ivar ours: papa's ends, by stream; the caller's, once the start has succeeded.
+    @ivar theirs: the child's ends, which are closed at the end.
+    """
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self._spec = spec
+        self.ours: dict[int, int] = {}
+        self.theirs: dict[int, int] = {}
+
+    def __enter__(self) -> Pipes:
+        try:
+            for channel in captured_channels(self._spec):
+                self.ours[channel], self.theirs[channel] = os.pipe()
+            if self._spec.stdin == "pipe":
+                self.theirs[0], self.ours[0] = os.pipe()
+        except OSError as error:
+            self._close(self.ours, self.theirs)
+            raise explain(error, self._spec) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close(*([self.theirs] if error is None else [self.ours, self.theirs]))
+
+    @staticmethod
+    def _close(*ends: Mapping[int, int]) -> None:
+        for each in ends:
+            for descriptor in each.values():
+                os.close(descriptor)
 
 
 @implementer(IChildDriver)
@@ -253,10 +304,12 @@ class SystemChildren:
 
     def spawn(self, spec: ChildSpec, observer: IChildObserver) -> Child:
         """Start a program."""
-        try:
-            return Child(self._reactor, spec, observer, self._start)
-        except OSError as error:
-            raise explain(error, spec) from error
+        with Pipes(spec) as pipes:
+            pid = start(spec, pipes.theirs, self._limit)
+        child = OwnChild(self._reactor, spec, observer, pid=pid, ends=pipes.ours)
+        child.await_exit()
+        return child
 
-    def _start(self, spec: ChildSpec, streams: Mapping[int, int]) -> int:
-        return start(spec, streams, self._limit)
+    def adopt(self, spec: ChildSpec, observer: IChildObserver) -> Child:
+        """The children of a papa that ended without an anchor are nobody's."""
+        raise SpawnFailed(f"Nobody holds {spec.args[0]!r}")

@@ -8,18 +8,20 @@ class.
 from __future__ import annotations
 
 import itertools
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess, MakeSocket
 from papa.errors import BadRequest, SocketFailed, SpawnFailed
-from papa.interfaces import IChild, IChildDriver, IChildObserver, IHeldSocket, ISocketDriver
+from papa.interfaces import IChild, IChildDriver, IChildObserver, IHeldSocket, ILedger, ISocketDriver, ITape
 from papa.records import STDERR, STDOUT
 
-__all__ = ["MemoryChild", "MemoryChildren", "MemorySocket", "MemorySockets"]
+__all__ = ["MemoryChild", "MemoryChildren", "MemoryLedger", "MemorySocket", "MemorySockets", "MemoryTape"]
 
 
 @implementer(IHeldSocket)
@@ -75,6 +77,13 @@ class MemorySockets:
         self.bound[address] = [*sharing, held]
         return held
 
+    def adopt(self, spec: MakeSocket, fileno: int | None) -> MemorySocket:
+        """Go on with one that was held."""
+        for held in (each for sharing in self.bound.values() for each in sharing):
+            if held.spec == spec and held.fileno == fileno:
+                return held
+        raise SocketFailed(f"Nothing holds {spec.name}")
+
     def take(self, name: str, descriptor: int) -> tuple[MakeSocket, MemorySocket]:
         """Hold what came under a port of its own."""
         spec = MakeSocket(name=name, port=next(self._ports))
@@ -86,19 +95,73 @@ class MemorySockets:
         return (spec.path,) if spec.family == "unix" else (spec.family, spec.type, spec.host, port)
 
 
+@implementer(ITape)
+class MemoryTape:
+    """A tape that forgets nothing, and says what it was told to let go of."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.released = (0, 0)
+        self._entries: list[tuple[int, float, int]] = []
+
+    def note(self, number: int, end: int, stamp: float, channel: int) -> None:
+        """An entry."""
+        self._entries[number:] = [(end, stamp, channel)]
+
+    def entries(self, number: int, mark: int) -> Iterable[tuple[int, float, int]]:
+        """The entries from that number on."""
+        return self._entries[number:]
+
+    def read(self, mark: int, size: int) -> bytes:
+        """What is there."""
+        assert mark >= self.released[0]
+        return bytes(self.data[mark : mark + size])
+
+    def release(self, mark: int, number: int) -> None:
+        """Never be asked for it."""
+        self.released = (mark, number)
+
+    def close(self) -> None:
+        """Be asked for nothing."""
+
+
+@implementer(ILedger)
+class MemoryLedger:
+    """
+    A ledger for the next kernel of a test.
+
+    @ivar entries: what it remembers, by kind and name.
+    """
+
+    keeps = True
+
+    def __init__(self) -> None:
+        self.entries: dict[str, dict[str, Any]] = {}
+
+    def put(self, kind: str, name: str, value: object) -> None:
+        """Remember it as JSON would."""
+        self.entries.setdefault(kind, {})[name] = json.loads(json.dumps(value))
+
+    def remove(self, kind: str, name: str) -> None:
+        """Remember it no more."""
+        self.entries.get(kind, {}).pop(name, None)
+
+
 @implementer(IChild)
 class MemoryChild:
     """A program that does what a test says."""
 
-    def __init__(self, spec: ChildSpec, pid: int, observer: IChildObserver) -> None:
+    def __init__(self, spec: ChildSpec, pid: int, observer: IChildObserver, tape: MemoryTape | None) -> None:
         self.spec = spec
         self.pid = pid
+        self.tape = tape
+        self.code: int | None = None
         self._observer = observer
         self._channels = {channel for channel, kind in ((STDOUT, spec.stdout), (STDERR, spec.stderr)) if kind == "pipe"}
         self._captures = bool(self._channels)
         self._exited = False
         self._unread: list[Callable[[], None]] = []
-        self.paused = False
+        self.paused = self.forgotten = False
         self.stdin: list[bytes] = []
         self.stdin_open = spec.stdin == "pipe"
 
@@ -122,6 +185,14 @@ class MemoryChild:
             raise SpawnFailed("The process has exited: there is nothing left to signal")
         return os.open(os.devnull, os.O_RDONLY)
 
+    def discard(self) -> None:
+        """Print for nobody."""
+        self.tape = None
+
+    def forget(self) -> None:
+        """Be asked for no more."""
+        self.forgotten = True
+
     def pause_output(self) -> None:
         """Be read no more."""
         self.paused = True
@@ -137,7 +208,14 @@ class MemoryChild:
         if channel == STDERR and self.spec.stderr == "stdout":
             channel = STDOUT
         if channel in self._channels:
-            self._read(lambda: self._observer.output_arrived(channel, data))
+            self._read(lambda: self._arrived(channel, data))
+
+    def _arrived(self, channel: int, data: bytes) -> None:
+        if self.tape is None:
+            self._observer.output_arrived(channel, data)
+        else:
+            self.tape.data += data
+            self._observer.output_stored(channel, len(data))
 
     def close_output(self, *channels: int) -> None:
         """Close some channels, or all."""
@@ -153,10 +231,23 @@ class MemoryChild:
         else:
             tell()
 
+    def adopted(self, observer: IChildObserver) -> MemoryChild:
+        """Be the child of another kernel, which is still to be told what has become of it."""
+        self._observer = observer
+        return self
+
+    def tell(self) -> None:
+        """Tell the kernel that has adopted it how it has ended, if it has."""
+        if self.code is not None:
+            self._observer.exited(self.code)
+        if not self._channels and (self._captures or self.code is not None):
+            self._observer.output_ended()
+
     def exit(self, code: int = 0, *, output_stays_open: bool = False) -> None:
         """Exit; a grandchild may hold the output open."""
         if not self._exited:
             self._exited = True
+            self.code = code
             self._observer.exited(code)
             if not self._captures:
                 self._observer.output_ended()
@@ -173,7 +264,11 @@ class MemoryChildren:
     @ivar children: those that were, by pid.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tapes: bool = False) -> None:
+        """
+        @param tapes: whether what they print is put on tapes, which another kernel can go on from.
+        """
+        self._tapes = tapes
         self.missing: set[str] = set()
         self.children: dict[int, MemoryChild] = {}
         self._pids = itertools.count(1001)
@@ -194,9 +289,17 @@ class MemoryChildren:
         """Start a program."""
         if spec.args[0] in self.missing:
             raise SpawnFailed(f"Program {spec.args[0]!r} not found")
-        child = MemoryChild(spec, next(self._pids), observer)
+        tape = MemoryTape() if self._tapes and spec.captured else None
+        child = MemoryChild(spec, next(self._pids), observer, tape)
         self.children[child.pid] = child
         return child
+
+    def adopt(self, spec: ChildSpec, observer: IChildObserver) -> MemoryChild:
+        """Go on with a child of another kernel."""
+        for child in self.children.values():
+            if child.spec.key == spec.key and not child.forgotten:
+                return child.adopted(observer)
+        raise SpawnFailed(f"Nobody has started {spec.args[0]!r}")
 
     def latest(self) -> MemoryChild:
         """The child that was started last."""

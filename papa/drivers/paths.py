@@ -20,7 +20,11 @@ __all__ = ["SocketPath"]
 
 
 class SocketPath:
-    """A claimed path."""
+    """
+    A claimed path.
+
+    @ivar lock: the descriptor of the locked file: whoever has a duplicate has claimed the path, too.
+    """
 
     def __init__(self, path: str) -> None:
         """
@@ -30,7 +34,7 @@ class SocketPath:
         """
         self.path = path
         self._identity: tuple[int, int] | None = None
-        self._lock = _lock(path + ".lock")
+        self.lock = _lock(path + ".lock")
         try:
             self._clear()
         except OSError as error:
@@ -39,6 +43,20 @@ class SocketPath:
         except BaseException:
             self._unlock()
             raise
+
+    @classmethod
+    def adopted(cls, path: str, lock: int) -> SocketPath:
+        """
+        A path that was claimed before, and whose socket is bound.
+
+        @param lock: of the claim.
+        """
+        claimed = cls.__new__(cls)
+        claimed.path, claimed.lock, claimed._identity = path, lock, None
+        with contextlib.suppress(FileNotFoundError):
+            found = os.lstat(path)
+            claimed._identity = (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+        return claimed
 
     def _clear(self) -> None:
         try:
@@ -92,9 +110,9 @@ class SocketPath:
 
     def _unlock(self) -> None:
         with contextlib.suppress(OSError):  # As above.
-            if _is_at(self.path + ".lock", os.fstat(self._lock)):
+            if _is_at(self.path + ".lock", os.fstat(self.lock)):
                 os.unlink(self.path + ".lock")
-        os.close(self._lock)
+        os.close(self.lock)
 
 
 def _lock(path: str) -> int:

@@ -10,10 +10,11 @@ from typing import Final
 from zope.interface import implementer
 
 from papa.commands import MakeSocket
+from papa.drivers.holding import NobodyElse
 from papa.drivers.keepalive import keep_alive
 from papa.drivers.paths import SocketPath
 from papa.errors import Error, SocketFailed
-from papa.interfaces import IHeldSocket, ISocketDriver
+from papa.interfaces import IHeldSocket, IHolder, ISocketDriver
 
 __all__ = ["HeldSocket", "SystemSockets", "listen_tcp", "listen_unix"]
 
@@ -35,6 +36,7 @@ class HeldSocket:
         self._spec = spec
         self._sock = sock
         self._path = path
+        self._holder: IHolder = NobodyElse()
         # As it was bound: the reservation of a dgram address may be narrowed by what keeps it silent.
         self._address = sock.getsockname()
 
@@ -68,8 +70,18 @@ class HeldSocket:
         except OSError as error:
             raise SocketFailed(f"Cannot lend {self._spec.name}: {error.strerror}") from error
 
+    def share(self, holder: IHolder) -> None:
+        """Have somebody else hold it as well, until it is closed."""
+        self.shared_with(holder)
+        holder.hold(_key(self._spec), [self._sock.fileno(), *([] if self._path is None else [self._path.lock])])
+
+    def shared_with(self, holder: IHolder) -> None:
+        """Somebody else holds it as well, until it is closed."""
+        self._holder = holder
+
     def close(self, unlink: bool = True) -> None:
         """Close it, and delete its file."""
+        self._holder.drop(_key(self._spec))
         self._sock.close()
         if self._path is not None:
             self._path.release(unlink=unlink)
@@ -88,9 +100,31 @@ class _Duplicate(HeldSocket):
 class SystemSockets:
     """Makes real sockets."""
 
+    def __init__(self, holder: IHolder | None = None) -> None:
+        """
+        @param holder: holds what is made beyond the life of papa; nobody does by default.
+        """
+        self._holder = NobodyElse() if holder is None else holder
+
     def hold(self, spec: MakeSocket) -> HeldSocket:
         """Bind, and listen where the type has it."""
-        return _hold_unix(spec) if spec.family == "unix" else _hold_inet(spec)
+        return self._shared(_hold_unix(spec) if spec.family == "unix" else _hold_inet(spec))
+
+    def _shared(self, held: HeldSocket) -> HeldSocket:
+        held.share(self._holder)
+        return held
+
+    def adopt(self, spec: MakeSocket, fileno: int | None) -> HeldSocket:
+        """Go on with a socket that the papa before has held."""
+        descriptors = self._holder.take(_key(spec))
+        if not descriptors:
+            raise SocketFailed(f"Socket {spec.name} was held, and is no longer")
+        number, *lock = descriptors
+        sock = socket.socket(fileno=_moved(number, fileno))
+        path = SocketPath.adopted(spec.path, lock[0]) if lock and spec.path is not None else None
+        held = HeldSocket(spec, sock, path)
+        held.shared_with(self._holder)
+        return held
 
     def take(self, name: str, descriptor: int) -> tuple[MakeSocket, HeldSocket]:
         """Hold a socket that was bound elsewhere; the file of a Unix socket stays its maker's."""
@@ -100,10 +134,26 @@ class SystemSockets:
             raise SocketFailed(f"Cannot hold {name}: what came is no socket: {error.strerror}") from error
         try:
             spec = _described(name, sock)
-            return spec, HeldSocket(spec, sock)
+            return spec, self._shared(HeldSocket(spec, sock))
         except (OSError, Error) as error:
             sock.close()
             raise SocketFailed(f"Cannot hold {name}: {error}") from error
+
+
+def _key(spec: MakeSocket) -> str:
+    return f"socket {spec.name}"
+
+
+def _moved(descriptor: int, number: int | None) -> int:
+    """The same under another number, if that is free: children may have been told of it."""
+    if number is None or number == descriptor:
+        return descriptor
+    try:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, number)
+    except OSError:
+        return descriptor
+    os.close(descriptor)
+    return moved
 
 
 def _described(name: str, sock: socket.socket) -> MakeSocket:
@@ -192,12 +242,7 @@ def _failed(spec: MakeSocket, error: OSError) -> SocketFailed:
 
 def _lifted(sock: socket.socket) -> socket.socket:
     """The same socket under a number that is clear of the low ones, if there is one left."""
-    try:
-        number = fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
-    except OSError:
-        return sock
-    sock.close()
-    return socket.socket(fileno=number)
+    return socket.socket(fileno=_moved(sock.detach(), _LOWEST))
 
 
 def listen_tcp(host: str, port: int, backlog: int) -> socket.socket:

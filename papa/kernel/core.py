@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -31,9 +31,10 @@ from papa.commands import (
     WriteProcess,
 )
 from papa.errors import BadRequest, LimitReached
-from papa.interfaces import IChildDriver, IEventObserver, IKernel, ISocketDriver, IWatch, IWatchObserver
+from papa.interfaces import IChildDriver, IEventObserver, IKernel, ILedger, ISocketDriver, IWatch, IWatchObserver
 from papa.kernel.history import History
 from papa.kernel.processes import Processes
+from papa.kernel.remembered import Forgetful
 from papa.kernel.sockets import Sockets
 from papa.names import page, select
 from papa.records import Cursor, Event, Lent, Process, Socket
@@ -42,6 +43,9 @@ __all__ = ["MAX_VALUES_SIZE", "Kernel"]
 
 #: How many characters all values, with their names, may have together.
 MAX_VALUES_SIZE = 256 << 20
+
+#: The kind of entry in the ledger, by name.
+_VALUE: Final = "value"
 
 
 @implementer(IKernel)
@@ -55,13 +59,16 @@ class Kernel:
         children: IChildDriver,
         wall: Callable[[], float],
         events: IEventObserver,
+        ledger: ILedger | None = None,
     ) -> None:
         """
         @param wall: the time to stamp things with, in seconds since the epoch. Nothing is ever decided by it.
+        @param ledger: remembers what is held, for the next kernel; nothing does by default.
         """
-        self._events = self._history = History(events, wall=wall)
-        self._sockets = Sockets(sockets, events=self._events)
-        self._processes = Processes(children, self._sockets, wall=wall, events=self._events)
+        self._ledger = ledger = Forgetful() if ledger is None else ledger
+        self._events = self._history = History(events, ledger, wall=wall)
+        self._sockets = Sockets(sockets, events=self._events, ledger=ledger)
+        self._processes = Processes(children, self._sockets, wall=wall, events=self._events, ledger=ledger)
         self._values: dict[str, str] = {}
         self._values_size = 0
         self._methods: Mapping[type[Command], Callable[[Any], object]] = {
@@ -108,6 +115,18 @@ class Kernel:
         """Something has happened beside what is held."""
         self._history.noticed(event)
 
+    def restore(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        """
+        Hold what a kernel before has held.
+
+        @param entries: what its ledger knows, by kind and name.
+        """
+        self._values = dict(entries.get(_VALUE, {}))
+        self._values_size = sum(len(name) + len(value) for name, value in self._values.items())
+        self._history.restore(entries.get("event", {}))
+        self._sockets.restore(entries.get("socket", {}))
+        self._processes.restore(entries)
+
     def make_socket(self, request: MakeSocket) -> Socket:
         """Bind and hold a socket."""
         return self._sockets.make(request)
@@ -133,6 +152,7 @@ class Kernel:
         before = self._values.get(request.name)
         size = self._values_size - (len(request.name) + len(before) if before is not None else 0)
         if not request.value:
+            self._ledger.remove(_VALUE, request.name)
             self._values.pop(request.name, None)
             self._values_size = size
             if before is not None:
@@ -141,6 +161,7 @@ class Kernel:
         size += len(request.name) + len(request.value)
         if size > MAX_VALUES_SIZE:
             raise LimitReached(f"All values together may not exceed {MAX_VALUES_SIZE >> 20} MiB: remove some first")
+        self._ledger.put(_VALUE, request.name, request.value)
         self._values[request.name] = request.value
         self._values_size = size
         self._events.happened(Event(kind="value-set", name=request.name))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from papa.errors import BadRequest, LimitReached, NotFound
+from papa.interfaces import ILedger
 from papa.kernel.journal import Place
 from papa.kernel.watch import Reader, Watch
 from papa.names import nearest, page, select
@@ -27,6 +28,10 @@ __all__ = ["Cursors", "HeldCursor"]
 #: How many there may be: each is work for each process that is made.
 _MOST: Final = 1000
 
+#: The kinds of entry in the ledger: by name; and by name and key of a process, with a space between.
+_CURSOR: Final = "cursor"
+_PLACE: Final = "place"
+
 
 class HeldCursor:
     """
@@ -35,8 +40,9 @@ class HeldCursor:
     @ivar patterns: the names of the processes that it reads; those that are made later join it.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, ledger: ILedger) -> None:
         self.name = name
+        self._ledger = ledger
         self.patterns: tuple[str, ...] = ()
         self._anchors: dict[HeldProcess, Place] = {}
         # Others may still read these: to this cursor they are over.
@@ -62,6 +68,7 @@ class HeldCursor:
         if self._watch is not None:
             self._watch.end()
         self._watch, self.patterns = watch, patterns
+        self._remember()
         for process in processes:
             if process in self._finished:
                 continue
@@ -78,6 +85,7 @@ class HeldCursor:
     def _hold(self, process: HeldProcess) -> None:
         self._anchors[process] = process.journal.join(holding=True)
         process.cursors.append(self)
+        self.remember(process)
 
     def _add(self, watch: Watch, process: HeldProcess) -> None:
         place = process.journal.join(holding=False, at=self._anchors[process])
@@ -88,8 +96,10 @@ class HeldCursor:
         if anchor is None:
             return
         process.journal.advance(anchor, mark)
+        self.remember(process)
         if end:
             self._finished.add(process)
+            self._remember()
             self.drop(process)
         process.acknowledged(mark, end=end)
 
@@ -104,16 +114,45 @@ class HeldCursor:
         if mark > process.journal.tail:
             raise BadRequest(f"Process {process.name} has not printed so much: its mark is {process.journal.tail}")
         process.journal.move(self._anchors[process], mark)
+        self.remember(process)
 
     def drop(self, process: HeldProcess) -> None:
         """Read this process no more: it is over, or was removed."""
         anchor = self._anchors.pop(process, None)
         if anchor is not None:
             process.cursors.remove(self)
+            self._ledger.remove(_PLACE, f"{self.name} {process.key}")
             process.left(anchor)
+
+    def remember(self, process: HeldProcess) -> None:
+        """Have the ledger know its place in one process."""
+        if self._ledger.keeps:
+            anchor = self._anchors[process]
+            self._ledger.put(_PLACE, f"{self.name} {process.key}", (anchor.mark, anchor.hole))
+
+    def _remember(self) -> None:
+        """Have the ledger know of it, apart from its places."""
+        finished = [process.key for process in self._finished]
+        self._ledger.put(_CURSOR, self.name, {"patterns": self.patterns, "finished": finished})
+
+    def restore(
+        self, entry: Mapping[str, Any], places: Mapping[HeldProcess, Any], finished: Iterable[HeldProcess]
+    ) -> None:
+        """
+        Be as the ledger knows it.
+
+        @param places: mark and hole, in each process that it reads.
+        """
+        self.patterns = tuple(entry["patterns"])
+        self._finished.update(finished)
+        for process, (mark, hole) in places.items():
+            at = Place(mark, hole and (hole[0], hole[1]))
+            self._anchors[process] = process.journal.join(holding=True, at=at)
+            process.cursors.append(self)
 
     def remove(self) -> None:
         """Read nothing any more."""
+        self._ledger.remove(_CURSOR, self.name)
         if self._watch is not None:
             self._watch.end()
         for process in list(self._anchors):
@@ -124,7 +163,8 @@ class HeldCursor:
 class Cursors:
     """All cursors, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: ILedger) -> None:
+        self._ledger = ledger
         self._held: dict[str, HeldCursor] = {}
 
     def read(self, name: str, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
@@ -136,7 +176,7 @@ class Cursors:
         if name not in self._held:
             if len(self._held) >= _MOST:
                 raise LimitReached(f"There are {_MOST} cursors: remove some first")
-            self._held[name] = HeldCursor(name)
+            self._held[name] = HeldCursor(name, self._ledger)
         self._held[name].read(watch, patterns, processes)
 
     def made(self, process: HeldProcess) -> None:
@@ -144,6 +184,22 @@ class Cursors:
         for cursor in self._held.values():
             if cursor.wants(process):
                 cursor.join(process)
+
+    def restore(self, entries: Mapping[str, Mapping[str, Any]], processes: Mapping[str, HeldProcess]) -> None:
+        """
+        Hold again what the ledger knows of.
+
+        @param entries: by kind and name; C{processes}: by key.
+        """
+        places: dict[str, dict[HeldProcess, Any]] = {}
+        for at, place in entries.get(_PLACE, {}).items():
+            name, _, key = at.partition(" ")
+            if key in processes:
+                places.setdefault(name, {})[processes[key]] = place
+        for name, entry in entries.get(_CURSOR, {}).items():
+            finished = {processes[key] for key in entry["finished"] if key in processes}
+            cursor = self._held[name] = HeldCursor(name, self._ledger)
+            cursor.restore(entry, places.get(name, {}), finished)
 
     def list(self, request: ListCursors) -> dict[str, Cursor]:
         """The cursors that a request selects."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from zope.interface import implementer
 
 from papa.asked.events import WatchEvents
 from papa.errors import BadRequest, TooOld
-from papa.interfaces import IEventObserver, IWatch, IWatchObserver
+from papa.interfaces import IEventObserver, ILedger, IWatch, IWatchObserver
 from papa.records import Event, Happened
 
 __all__ = ["Following", "History"]
@@ -20,6 +20,8 @@ __all__ = ["Following", "History"]
 _KEPT: Final = 10_000
 #: What an event is taken to cost, in bytes, where a reader bounds what it takes.
 _COST: Final = 100
+#: The kind of entry in the ledger, by number.
+_EVENT: Final = "event"
 
 
 @implementer(IEventObserver)
@@ -30,11 +32,12 @@ class History:
     @ivar last: the number of the latest; the first that ever happened has 1.
     """
 
-    def __init__(self, then: IEventObserver, *, wall: Callable[[], float], kept: int = _KEPT) -> None:
+    def __init__(self, then: IEventObserver, ledger: ILedger, *, wall: Callable[[], float], kept: int = _KEPT) -> None:
         """
         @param then: is told of each event as well.
         """
         self._then = then
+        self._ledger = ledger
         self._wall = wall
         self._kept: deque[Happened] = deque(maxlen=kept)
         self._followers: list[Following] = []
@@ -48,10 +51,20 @@ class History:
     def happened(self, event: Event) -> None:
         """Number it, keep it, and wake those who follow."""
         self.last += 1
-        self._kept.append(self._now(event))
+        if len(self._kept) == self._kept.maxlen:
+            self._ledger.remove(_EVENT, str(self.first))
+        now = self._now(event)
+        self._kept.append(now)
+        self._ledger.put(_EVENT, str(self.last), (now.timestamp, now.kind, now.name, now.detail))
         self._then.happened(event)
         for follower in list(self._followers):
             follower.wake()
+
+    def restore(self, entries: Mapping[str, Any]) -> None:
+        """Go on behind what the ledger knows of."""
+        for number, (timestamp, kind, name, detail) in sorted((int(key), entry) for key, entry in entries.items()):
+            self._kept.append(Happened(number=number, timestamp=timestamp, kind=kind, name=name, detail=detail))
+            self.last = number
 
     def noticed(self, event: Event) -> None:
         """Tell those who asked for such things; they are not kept, so that they drive nothing else out."""

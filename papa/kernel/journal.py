@@ -9,12 +9,17 @@ memory goes back as soon as a block is behind everybody.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
+from papa.interfaces import ITape
 from papa.records import Hole, Output
 
-__all__ = ["Journal", "Place"]
+__all__ = ["Journal", "Place", "State"]
+
+#: Head, number of the first entry, mark and hole of what is unread, bytes dropped, whether it discards.
+State: TypeAlias = tuple[int, int, int, tuple[float, float] | None, int, bool]
 
 #: A read of this size or more becomes a block of its own, without a copy.
 _LARGE: Final = 4096
@@ -31,34 +36,61 @@ _ALLOWANCE: Final = 1024
 
 
 class _Block:
-    """Consecutive entries: C{ends[i]} is the mark at the end of entry C{i}; C{start} the mark at C{data[0]}."""
+    """
+    Consecutive entries: C{ends[i]} is the mark at the end of entry C{i}; C{start} the mark at C{data[0]}.
 
-    __slots__ = ("channels", "data", "ends", "next", "stamps", "start")
+    @ivar first: the number of the first entry, counted from the beginning of the journal.
+    @ivar data: the bytes; L{None} where they lie on a tape.
+    """
 
-    def __init__(self, start: int, data: bytes | bytearray) -> None:
+    __slots__ = ("channels", "data", "ends", "first", "next", "stamps", "start")
+
+    def __init__(self, start: int, first: int, data: bytes | bytearray | None) -> None:
         self.start = start
-        self.data: bytes | bytearray = data
+        self.first = first
+        self.data = data
         self.ends = array("Q")
         self.stamps = array("d")
         self.channels = bytearray()
         self.next: _Block | None = None
 
     def add(self, end: int, stamp: float, channel: int) -> None:
-        """Record an entry whose bytes are in C{data} already."""
+        """Record an entry whose bytes are there already."""
         self.ends.append(end)
         self.stamps.append(stamp)
         self.channels.append(channel)
 
     def entry_at(self, mark: int) -> int:
         """The index of the entry that holds the byte at C{mark}; the number of entries if none does."""
-        low, high = 0, len(self.ends)
-        while low < high:
-            middle = (low + high) // 2
-            if self.ends[middle] <= mark:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect_right(self.ends, mark)
+
+    def piece(self, begin: int, end: int) -> bytes:
+        """The bytes between two marks."""
+        assert self.data is not None
+        if isinstance(self.data, bytes) and begin == self.start and end - begin == len(self.data):
+            return self.data
+        return bytes(memoryview(self.data)[begin - self.start : end - self.start])
+
+    def trim(self, mark: int, *, always: bool) -> int:
+        """
+        Let go of the entries below a mark; of their bytes where that is worth the copy, or C{always}.
+
+        @return: how many entries that were.
+        """
+        gone = self.entry_at(mark)
+        del self.ends[:gone], self.stamps[:gone], self.channels[:gone]
+        self.first += gone
+        unused = mark - self.start
+        if self.data is None:
+            self.start = mark
+        elif isinstance(self.data, bytearray):
+            del self.data[:unused]
+            self.start = mark
+        elif unused * 2 >= len(self.data) or always:
+            # Half of it is nothing but weight.
+            self.data = self.data[unused:]
+            self.start = mark
+        return gone
 
 
 class Place:
@@ -88,13 +120,17 @@ class Journal:
 
     No more than C{limit} bytes are held, and no more than C{limit} and a kilobyte with the bookkeeping; unless the
     journal is C{lossless}: then whoever fills it has to look whether it is L{full}.
+
+    With a tape, the bytes lie there, and the journal knows where.
     """
 
     __slots__ = (
+        "_count",
         "_first",
         "_holding",
         "_last",
         "_looking",
+        "_tape",
         "_unread",
         "discarding",
         "dropped",
@@ -105,16 +141,52 @@ class Journal:
         "tail",
     )
 
-    def __init__(self, limit: int, *, lossless: bool = False) -> None:
+    def __init__(self, limit: int, *, lossless: bool = False, tape: ITape | None = None) -> None:
         self.limit = limit
         self.lossless = lossless
         self.discarding = False
         self.head = self.tail = self.dropped = self.overhead = 0
+        self._tape = tape
+        self._count = 0
         self._first: _Block | None = None
         self._last: _Block | None = None
         self._unread = Place(0)
         self._holding: list[Place] = []
         self._looking: list[Place] = []
+
+    @classmethod
+    def restored(cls, limit: int, state: State, *, lossless: bool, tape: ITape | None) -> Journal:
+        """The journal that a papa before has filled and noted the L{state} of."""
+        journal = cls(limit, lossless=lossless, tape=tape)
+        journal.head, journal._count, unread, hole, journal.dropped, journal.discarding = state
+        journal.tail = journal.head
+        journal._unread = Place(unread, hole and (hole[0], hole[1]))
+        if tape is None:
+            journal.discarding = True
+        elif not journal.discarding:
+            for end, stamp, channel in tape.entries(journal._count, journal.head):
+                size, journal.tail = end - journal.tail, end
+                block = journal._block_for(size)
+                block.add(end, stamp, channel)
+                journal._count += 1
+                journal.overhead += _ENTRY_COST
+            # What was captured behind the noted state was within the bound then, but perhaps not acknowledged.
+            journal._bound()
+        return journal
+
+    def state(self) -> State:
+        """What must be known of it, beside its tape, to go on with it: for JSON."""
+        hole = self._unread.hole
+        return (self.head, self._first_number, self._unread.mark, hole, self.dropped, self.discarding)
+
+    @property
+    def _first_number(self) -> int:
+        return self._count if self._first is None else self._first.first
+
+    def release_tape(self) -> None:
+        """Give back what is below the head; to be done once that has been noted, for it cannot be read again."""
+        if self._tape is not None:
+            self._tape.release(self.head, self._first_number)
 
     @property
     def full(self) -> bool:
@@ -131,18 +203,36 @@ class Journal:
         if self.discarding or not data:
             return
         self.tail += len(data)
-        last = self._last
         if len(data) >= _LARGE:
-            self._chain(_Block(self.tail - len(data), data)).add(self.tail, now, channel)
-            self.overhead += _ENTRY_COST
+            self._begin_entry(self._chain(len(data), data), channel, now)
         else:
-            if last is None or not isinstance(last.data, bytearray) or len(last.data) + len(data) > _BLOCK:
-                last = self._chain(_Block(self.tail - len(data), bytearray()))
-            self._extend(last, channel, data, now)
+            block = self._block_for(len(data))
+            assert isinstance(block.data, bytearray)
+            block.data += data
+            self._extend(block, channel, len(data), now)
+        self._bound()
+
+    def stored(self, channel: int, size: int, now: float) -> None:
+        """Add so many bytes that were put on the tape just now; the oldest entries go if it is too much."""
+        if self.discarding:
+            return
+        self.tail += size
+        self._extend(self._block_for(size), channel, size, now)
+        self._bound()
+
+    def _bound(self) -> None:
         if not self.lossless and self._excess() > 0:
             self._drop_oldest()
 
-    def _chain(self, block: _Block) -> _Block:
+    def _block_for(self, size: int) -> _Block:
+        """A block that takes in so many bytes more, which the tail stands behind already."""
+        last = self._last
+        if last is None or isinstance(last.data, bytes) or self.tail - last.start > max(_BLOCK, size):
+            return self._chain(size, None if self._tape is not None else bytearray())
+        return last
+
+    def _chain(self, size: int, data: bytes | bytearray | None) -> _Block:
+        block = _Block(self.tail - size, self._count, data)
         if self._last is None:
             self._first = block
         else:
@@ -151,17 +241,24 @@ class Journal:
         self.overhead += _BLOCK_COST
         return block
 
-    def _extend(self, block: _Block, channel: int, data: bytes, now: float) -> None:
-        assert isinstance(block.data, bytearray)
-        if block.ends and block.channels[-1] == channel and 0 <= now - block.stamps[-1] < _COALESCE:
+    def _extend(self, block: _Block, channel: int, size: int, now: float) -> None:
+        if size < _LARGE and block.ends and block.channels[-1] == channel and 0 <= now - block.stamps[-1] < _COALESCE:
             start = block.ends[-2] if len(block.ends) > 1 else block.start
             if block.ends[-1] - start < _SHORT:
-                block.data += data
                 block.ends[-1] = self.tail
+                self._note_last(block)
                 return
-        block.data += data
+        self._begin_entry(block, channel, now)
+
+    def _begin_entry(self, block: _Block, channel: int, now: float) -> None:
         block.add(self.tail, now, channel)
+        self._count += 1
         self.overhead += _ENTRY_COST
+        self._note_last(block)
+
+    def _note_last(self, block: _Block) -> None:
+        if self._tape is not None:
+            self._tape.note(self._count - 1, self.tail, block.stamps[-1], block.channels[-1])
 
     def _drop_oldest(self) -> None:
         """Let go of the oldest: whole blocks while that leaves half of the bound, else the bytes that must go."""
@@ -200,18 +297,8 @@ class Journal:
 
     def _trim(self, block: _Block, mark: int) -> None:
         self.head = mark
-        gone = block.entry_at(mark)
-        if gone:
-            del block.ends[:gone], block.stamps[:gone], block.channels[:gone]
-            self.overhead -= gone * _ENTRY_COST
-        # A slice copies: worth it once half of the block is nothing but weight, or if the bound is as small as a read.
-        unused = mark - block.start
-        if isinstance(block.data, bytearray) or unused * 2 >= len(block.data) or self.limit < _BLOCK:
-            if isinstance(block.data, bytearray):
-                del block.data[:unused]
-            else:
-                block.data = block.data[unused:]
-            block.start = mark
+        # A copy is worth it, too, if the bound is as small as a read.
+        self.overhead -= block.trim(mark, always=self.limit < _BLOCK) * _ENTRY_COST
 
     def join(self, *, holding: bool, at: Place | None = None) -> Place:
         """
@@ -256,20 +343,20 @@ class Journal:
                 place.block = block.next
                 continue
             end = min(block.ends[index], place.mark + limit)
-            begin = place.mark - block.start
-            data = block.data
-            if begin or end - block.start < len(data) or isinstance(data, bytearray):
-                data = bytes(memoryview(data)[begin : end - block.start])
-            limit -= len(data)
+            limit -= end - place.mark
+            data = self._piece(block, place.mark, end)
             place.mark = end
             yield Output(
                 name=name,
                 channel=block.channels[index],
                 timestamp=block.stamps[index],
-                data=bytes(data),
+                data=data,
                 mark=end,
                 invocation=invocation,
             )
+
+    def _piece(self, block: _Block, begin: int, end: int) -> bytes:
+        return block.piece(begin, end) if self._tape is None else self._tape.read(begin, end - begin)
 
     def acknowledge(self, mark: int) -> None:
         """Everything below C{mark} is safe; it goes as soon as every holding reader has been given it."""

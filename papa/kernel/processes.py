@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess, WatchProcesses
-from papa.errors import AlreadyDiffers, BadRequest, NotFound
-from papa.interfaces import IChild, IChildDriver, IChildObserver, IEventObserver, IWatchObserver
+from papa.errors import AlreadyDiffers, BadRequest, NotFound, SpawnFailed
+from papa.interfaces import IChild, IChildDriver, IChildObserver, IEventObserver, ILedger, IWatchObserver
 from papa.kernel.cursors import Cursors, HeldCursor
-from papa.kernel.journal import Journal, Place
+from papa.kernel.journal import Journal, Place, State
+from papa.kernel.remembered import from_ledger, to_ledger
 from papa.kernel.sameness import differences
 from papa.kernel.sockets import Sockets
 from papa.kernel.watch import Reader, Watch
@@ -21,12 +23,17 @@ from papa.records import Closed, Event, Lent, Process
 
 __all__ = ["HeldProcess", "Processes"]
 
+#: The kinds of entry in the ledger, both by key.
+_PROCESS: Final = "process"
+_JOURNAL: Final = "journal"
+
 
 @implementer(IChildObserver)
 class HeldProcess:
     """
     One process, from its start until its end was acknowledged or it was removed and has exited.
 
+    @ivar key: what no other process has had, whatever its name, in this papa or one before.
     @ivar pid: its process id, also after its end.
     @ivar invocation: a text that no other process has had, whatever its name.
     @ivar request: what was asked for, for comparison with another request.
@@ -37,16 +44,18 @@ class HeldProcess:
 
     def __init__(
         self,
+        key: str,
         request: MakeProcess,
         identity: Identity,
         *,
         wall: Callable[[], float],
         registry: Processes,
     ) -> None:
+        self.key = key
         self.request = request
         self.name = request.name
         self.identity = identity
-        self.journal = Journal(request.bufsize, lossless=request.overflow == "block")
+        self.journal = Journal(request.bufsize, lossless=self._lossless)
         self.readers: list[Reader] = []
         self.closed: Closed | None = None
         self.cursors: list[HeldCursor] = []
@@ -64,14 +73,90 @@ class HeldProcess:
 
     def start(self, driver: IChildDriver, spec: ChildSpec) -> None:
         """
-        Start the program.
+        Start the program. That it is about to be is remembered first: else nobody would know of it.
 
         @raise Error: as L{IChildDriver.spawn} does.
         """
-        self._child = driver.spawn(spec, self)
+        self.remember()
+        try:
+            self._child = driver.spawn(spec, self)
+        except BaseException:
+            self._registry.ledger.remove(_PROCESS, self.key)
+            raise
         self.pid = self._child.pid
         self.started = self._wall()
         self.invocation = f"{self.pid}@{self.started!r}"
+        if self._child.tape is not None:
+            self.journal = Journal(self.request.bufsize, lossless=self._lossless, tape=self._child.tape)
+        self.remember()
+
+    @classmethod
+    def restored(
+        cls,
+        key: str,
+        entry: Mapping[str, Any],
+        state: State | None,
+        driver: IChildDriver,
+        *,
+        wall: Callable[[], float],
+        registry: Processes,
+    ) -> HeldProcess:
+        """
+        The process that a papa before has held.
+
+        @param entry: as L{remember} has put it.
+        @param state: of its journal.
+        @raise SpawnFailed: if it was never started.
+        """
+        request = from_ledger(MakeProcess, entry["request"])
+        process = cls(key, request, from_ledger(Identity, entry["identity"]), wall=wall, registry=registry)
+        process._child = driver.adopt(_spec_of(key, request, process.identity), process)
+        process.pid = process._child.pid
+        process.started = entry["started"]
+        process.invocation = f"{process.pid}@{process.started!r}"
+        process.journal = Journal.restored(
+            request.bufsize,
+            state or (0, 0, 0, None, 0, False),
+            lossless=process._lossless,
+            tape=process._child.tape,
+        )
+        process.removed, process._collected = entry["removed"], entry["collected"]
+        process.exit_code = entry["exit_code"]
+        if process.journal.discarding:
+            process._child.discard()
+        process._perhaps_pause()
+        if entry["closed"] is not None:
+            process._close(entry["closed"])
+        return process
+
+    def remember(self) -> None:
+        """Have the ledger know how it is now, apart from its output."""
+        self._registry.ledger.put(
+            _PROCESS,
+            self.key,
+            {
+                "request": to_ledger(self.request),
+                "identity": to_ledger(self.identity),
+                "started": self.started,
+                "exit_code": self.exit_code,
+                "closed": None if self.closed is None else self.closed.timestamp,
+                "removed": self.removed,
+                "collected": self._collected,
+            },
+        )
+
+    def _settle(self) -> None:
+        """Have the ledger know how far its output was let go of; then the space can be given back."""
+        ledger = self._registry.ledger
+        if ledger.keeps:
+            for cursor in self.cursors:
+                cursor.remember(self)
+            ledger.put(_JOURNAL, self.key, self.journal.state())
+            self.journal.release_tape()
+
+    @property
+    def _lossless(self) -> bool:
+        return self.request.overflow == "block"
 
     @property
     def child(self) -> IChild:
@@ -97,10 +182,24 @@ class HeldProcess:
     def output_arrived(self, channel: int, data: bytes) -> None:
         """Keep it, and wake the readers."""
         self.journal.append(channel, data, self._wall())
+        self._output_kept()
+
+    def output_stored(self, channel: int, size: int) -> None:
+        """Know that it is kept, and wake the readers."""
+        dropped = self.journal.dropped
+        self.journal.stored(channel, size, self._wall())
+        if self.journal.dropped != dropped:
+            self._settle()
+        self._output_kept()
+
+    def _output_kept(self) -> None:
+        self._perhaps_pause()
+        self._wake()
+
+    def _perhaps_pause(self) -> None:
         if self.journal.lossless and not self._paused and not self.journal.discarding and self.journal.full:
             self._paused = True
             self.child.pause_output()
-        self._wake()
 
     def output_ended(self) -> None:
         """All channels have ended."""
@@ -109,17 +208,25 @@ class HeldProcess:
 
     def exited(self, code: int) -> None:
         """It has exited; what others still hold open of its output is read on."""
-        self.exit_code = code
-        self._registry.exited(self)
+        if self.exit_code is None:
+            self.exit_code = code
+            # An event that is told twice, should papa be killed in between, is better than one that is never told.
+            self._registry.exited(self)
+            if not self.removed:
+                self.remember()
         self._perhaps_close()
 
     def _perhaps_close(self) -> None:
-        if self.exit_code is not None and not self._output_open:
-            self.closed = Closed(
-                name=self.name, timestamp=self._wall(), exit_code=self.exit_code, invocation=self.invocation
-            )
+        if self.exit_code is not None and not self._output_open and self.closed is None:
+            self._close(self._wall())
             self._registry.closed(self)
+            if not self.removed:
+                self.remember()
             self._wake()
+
+    def _close(self, timestamp: float) -> None:
+        assert self.exit_code is not None
+        self.closed = Closed(name=self.name, timestamp=timestamp, exit_code=self.exit_code, invocation=self.invocation)
 
     def _wake(self) -> None:
         for reader in list(self.readers):
@@ -129,9 +236,11 @@ class HeldProcess:
     def acknowledged(self, mark: int, *, end: bool) -> None:
         """Somebody has stored the output up to C{mark}, and, if C{end}, knows how the process ended."""
         self.journal.acknowledge(mark)
+        self._settle()
         self._perhaps_resume()
         if end:
             self._collected = True
+            self.remember()
             self.perhaps_forget()
 
     def perhaps_forget(self) -> None:
@@ -142,6 +251,7 @@ class HeldProcess:
     def left(self, place: Place) -> None:
         """A reader has gone."""
         self.journal.leave(place)
+        self._settle()
         self._perhaps_resume()
 
     def remove(self) -> None:
@@ -150,6 +260,9 @@ class HeldProcess:
         for cursor in list(self.cursors):
             cursor.drop(self)
         self.journal.discard()
+        self.remember()
+        self._settle()
+        self.child.discard()
         self._perhaps_resume()
         if self.exit_code is not None:
             self._registry.forget(self)
@@ -170,13 +283,16 @@ class Processes:
         *,
         wall: Callable[[], float],
         events: IEventObserver,
+        ledger: ILedger,
     ) -> None:
+        self.ledger = ledger
+        self._serial = 0
         self._driver = driver
         self._sockets = sockets
         self._wall = wall
         self._events = events
         self._held: dict[str, HeldProcess] = {}
-        self.cursors = Cursors()
+        self.cursors = Cursors(ledger)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -193,18 +309,12 @@ class Processes:
             env = {variable: loan.substitute(value) for variable, value in request.env.items()}
             promised = loan.descriptors
             listen = tuple((name, loan.descriptor(name)) for name in request.listen)
-            process = HeldProcess(request, identity, wall=self._wall, registry=self)
-            spec = ChildSpec(
+            self._serial += 1
+            process = HeldProcess(str(self._serial), request, identity, wall=self._wall, registry=self)
+            spec = dataclasses.replace(
+                _spec_of(process.key, request, identity),
                 args=args,
                 env=env,
-                inherit_env=request.inherit_env,
-                working_dir=request.working_dir,
-                identity=identity,
-                rlimits=request.rlimits,
-                umask=request.umask,
-                stdin=request.stdin,
-                stdout=request.stdout,
-                stderr=request.stderr,
                 descriptors={number: number for number in promised},
                 listen=listen,
             )
@@ -213,6 +323,27 @@ class Processes:
         self.cursors.made(process)
         self._events.happened(Event(kind="process-made", name=request.name, detail=process.pid))
         return process.record()
+
+    def restore(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        """
+        Hold again what the ledger knows of.
+
+        @param entries: by kind and name.
+        """
+        states = entries.get(_JOURNAL, {})
+        by_key = {}
+        for key, entry in entries.get(_PROCESS, {}).items():
+            self._serial = max(self._serial, int(key))
+            try:
+                process = HeldProcess.restored(
+                    key, entry, states.get(key), self._driver, wall=self._wall, registry=self
+                )
+            except SpawnFailed:
+                # The papa before was killed between its intention and the start, of which nobody was told.
+                self.ledger.remove(_PROCESS, key)
+                continue
+            self._held[process.name] = by_key[key] = process
+        self.cursors.restore(entries, by_key)
 
     @staticmethod
     def _check_same(existing: HeldProcess, request: MakeProcess, identity: Identity) -> None:
@@ -298,8 +429,29 @@ class Processes:
         """Free a process's name, unless it is another's by now."""
         if self._held.get(process.name) is process:
             del self._held[process.name]
+            self.ledger.remove(_PROCESS, process.key)
+            self.ledger.remove(_JOURNAL, process.key)
+            process.child.forget()
             self._events.happened(Event(kind="process-removed", name=process.name, detail=process.pid))
 
     def remaining(self) -> list[Process]:
         """The processes that still run."""
         return [process.record() for process in self._held.values() if process.exit_code is None]
+
+
+def _spec_of(key: str, request: MakeProcess, identity: Identity) -> ChildSpec:
+    """What a driver needs to know of a child, but for what sockets put in."""
+    return ChildSpec(
+        key=key,
+        args=request.args,
+        env=request.env,
+        inherit_env=request.inherit_env,
+        working_dir=request.working_dir,
+        identity=identity,
+        rlimits=request.rlimits,
+        umask=request.umask,
+        stdin=request.stdin,
+        stdout=request.stdout,
+        stderr=request.stderr,
+        captured=request.bufsize > 0,
+    )

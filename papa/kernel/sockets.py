@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, Final
 
 from papa.commands import ListSockets, MakeSocket, TakeSocket
 from papa.errors import AlreadyDiffers, BadRequest, NotFound, SocketFailed
-from papa.interfaces import IEventObserver, IHeldSocket, ISocketDriver
+from papa.interfaces import IEventObserver, IHeldSocket, ILedger, ISocketDriver
+from papa.kernel.remembered import from_ledger, to_ledger
 from papa.kernel.sameness import differences
 from papa.names import nearest, page, select
 from papa.records import Event, Lent, Socket
 
 __all__ = ["Loan", "Sockets"]
+
+#: The kind of entry in the ledger, by name.
+_SOCKET: Final = "socket"
 
 _REFERENCE = re.compile(r"\$\(socket\.([^)]*)(\)?)")
 
@@ -44,7 +49,8 @@ class _Entry:
 class Sockets:
     """All held sockets, by name."""
 
-    def __init__(self, driver: ISocketDriver, *, events: IEventObserver) -> None:
+    def __init__(self, driver: ISocketDriver, *, events: IEventObserver, ledger: ILedger) -> None:
+        self._ledger = ledger
         self._driver = driver
         self._events = events
         self._held: dict[str, _Entry] = {}
@@ -88,9 +94,20 @@ class Sockets:
 
     def _keep(self, entry: _Entry) -> Socket:
         name = entry.request.name
+        try:
+            self._ledger.put(_SOCKET, name, {"request": to_ledger(entry.request), "fileno": entry.held.fileno})
+        except BaseException:
+            entry.held.close()
+            raise
         self._held[name] = entry
         self._events.happened(Event(kind="socket-made", name=name, detail=entry.held.fileno))
         return entry.record()
+
+    def restore(self, entries: Mapping[str, Any]) -> None:
+        """Hold again what the ledger knows of."""
+        for name, entry in entries.items():
+            request = from_ledger(MakeSocket, entry["request"])
+            self._held[name] = _Entry(request=request, held=self._driver.adopt(request, entry["fileno"]))
 
     def list(self, request: ListSockets) -> dict[str, Socket]:
         """The sockets that a request selects."""
@@ -101,6 +118,7 @@ class Sockets:
         """Close and forget sockets."""
         for name, entry in self._select(patterns, required=True).items():
             del self._held[name]
+            self._ledger.remove(_SOCKET, name)
             entry.held.close()
             self._events.happened(Event(kind="socket-removed", name=name))
 

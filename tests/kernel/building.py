@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from zope.interface import implementer
 
 from papa.commands import ListProcesses, ListSockets, ListValues, MakeProcess, MakeSocket, WatchProcesses
-from papa.drivers.memory import MemoryChild, MemoryChildren, MemorySocket, MemorySockets
+from papa.drivers.memory import MemoryChild, MemoryChildren, MemoryLedger, MemorySocket, MemorySockets
 from papa.interfaces import IEventObserver, IWatchObserver
 from papa.kernel.core import Kernel
 from papa.kernel.watch import Watch
@@ -55,14 +56,29 @@ class Bell:
 
 
 class House:
-    """A kernel, its drivers, its clock and its diary."""
+    """A kernel, its drivers, its clock and its diary; and, if it shall not be the last, its ledger."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lasting: bool = False) -> None:
         self.sockets = MemorySockets()
-        self.children = MemoryChildren()
+        self.children = MemoryChildren(tapes=lasting)
         self.wall = Wall()
         self.diary = Diary()
-        self.kernel = Kernel(sockets=self.sockets, children=self.children, wall=self.wall, events=self.diary)
+        self.ledger = MemoryLedger() if lasting else None
+        self.kernel = self._kernel()
+
+    def _kernel(self) -> Kernel:
+        return Kernel(
+            sockets=self.sockets, children=self.children, wall=self.wall, events=self.diary, ledger=self.ledger
+        )
+
+    def succeed(self) -> None:
+        """Have the kernel be killed, and another go on; it is told what has become of the children meanwhile."""
+        assert self.ledger is not None
+        self.kernel = self._kernel()
+        self.kernel.restore(json.loads(json.dumps(self.ledger.entries)))
+        for child in self.children.children.values():
+            if not child.forgotten:
+                child.tell()
 
     def make(self, name: str = "job", *args: str, **fields: Any) -> Process:
         """Make a process, of a program C{program} unless told otherwise."""
@@ -82,9 +98,9 @@ class House:
         made = [each for held in bound for each in (held, *held.duplicates)]
         return [each for each in made if not each.closed]
 
-    def watch(self, *names: str, observe: bool = False, bell: Bell | None = None) -> Watch:
+    def watch(self, *names: str, observe: bool = False, bell: Bell | None = None, cursor: str = "") -> Watch:
         """Watch processes."""
-        return self.kernel.watch(WatchProcesses(names=names, observe=observe), bell or Bell())
+        return self.kernel.watch(WatchProcesses(names=names, observe=observe, cursor=cursor), bell or Bell())
 
     def process(self, name: str = "job") -> Process:
         """How a process is now."""

@@ -11,13 +11,14 @@ from papa.commands import MakeSocket, RemoveSockets, Set, WatchEvents
 from papa.errors import BadRequest, NotFound, TooOld
 from papa.interfaces import IWatch
 from papa.kernel.history import Following, History
+from papa.kernel.remembered import Forgetful
 from papa.records import Event, Happened
 from tests.kernel.building import Bell, Diary, House
 
 
 def a_history(count: int, kept: int = 10) -> History:
     """A history in which so much has happened, one event a second."""
-    history = History(Diary(), wall=itertools.count(1).__next__, kept=kept)
+    history = History(Diary(), Forgetful(), wall=itertools.count(1).__next__, kept=kept)
     for number in range(1, count + 1):
         history.happened(Event(kind="value-set", name=f"v{number}"))
     return history

@@ -68,14 +68,6 @@ class TakeTests(SynchronousTestCase):
         for place in (first, second, third):
             self.assertEqual(text(taken(journal, place)), b"hello")
 
-    def test_large_reads_are_not_copied(self) -> None:
-        """A large read is given to every reader as the very object that was appended."""
-        large = bytes(65536)
-        journal = filled(1 << 20, b"small", large, b"small")
-        for _ in range(2):
-            items = taken(journal, journal.join(holding=True))
-            self.assertIs(items[1].data if isinstance(items[1], Output) else None, large)
-
     def test_empty_append(self) -> None:
         """Nothing is no output."""
         journal = filled(1000, b"")
@@ -188,6 +180,14 @@ class MemoryTests(SynchronousTestCase):
 
     LIMIT = 1 << 17
     BOUND = 2 * (LIMIT + 65536)
+
+    def test_large_reads_are_not_copied(self) -> None:
+        """A large read is given to every reader as the very object that was appended."""
+        large = bytes(65536)
+        journal = filled(1 << 20, b"small", large, b"small")
+        for _ in range(2):
+            items = taken(journal, journal.join(holding=True))
+            self.assertIs(items[1].data if isinstance(items[1], Output) else None, large)
 
     def measured(self, pieces: int, size: int, *, step: float, channels: tuple[int, ...] = (STDOUT,)) -> Journal:
         """Fill a journal, and fail if it ever cost more than the bound."""

@@ -50,7 +50,7 @@ class MakingTests(SynchronousTestCase):
             "stderr": "pipe",
         }
         spec = house.child("job", "a", "b", env={"A": "1"}, uid=7, groups=(1, 2), **asked).spec
-        self.assertEqual((spec.args, spec.env, spec.descriptors, spec.listen), (("a", "b"), {"A": "1"}, (), ()))
+        self.assertEqual((spec.args, spec.env, spec.descriptors, spec.listen), (("a", "b"), {"A": "1"}, {}, ()))
         self.assertEqual((spec.identity.uid, spec.identity.groups), (7, (1, 2)))
         self.assertEqual({name: getattr(spec, name) for name in asked}, asked)
 

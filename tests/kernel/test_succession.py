@@ -1,0 +1,379 @@
+"""One kernel goes on from another that was killed: what it must know of it, and that it knows it at every moment."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from papa.commands import (
+    Get,
+    ListCursors,
+    MoveCursor,
+    RemoveCursors,
+    RemoveProcesses,
+    RemoveSockets,
+    Set,
+    WatchEvents,
+)
+from papa.errors import AlreadyDiffers
+from papa.records import STDERR, STDOUT, Closed, Happened, Hole
+from tests.kernel.building import PLENTY, Bell, House, data, ends, everything, holes
+
+
+class HeldTests(SynchronousTestCase):
+    """What is held."""
+
+    def setUp(self) -> None:
+        self.house = House(lasting=True)
+
+    def test_nothing(self) -> None:
+        """A kernel that held nothing is followed by one that holds nothing."""
+        self.house.succeed()
+        self.assertTrue(self.house.kernel.idle)
+
+    def test_values(self) -> None:
+        """Values are as they were last set."""
+        for name, value in (("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")):
+            self.house.kernel.set(Set(name=name, value=value))
+        self.house.kernel.set(Set(name="c"))
+        self.house.succeed()
+        self.assertEqual([self.house.kernel.get(Get(name=name)) for name in "abc"], ["3", "2", None])
+
+    def test_all(self) -> None:
+        """Sockets, values and processes are listed as before, and are the same when they are asked for again."""
+        self.house.socket("web", port=8080)
+        self.house.socket("any")
+        self.house.kernel.set(Set(name="a", value="1"))
+        job = self.house.make("job", "a", "$(socket.web.fileno)", env={"A": "1"}, rlimits={"core": (0, 1)}, uid=7)
+        before = self.house.state()
+        self.house.succeed()
+        self.assertEqual(self.house.state(), before)
+        self.assertEqual(self.house.socket("web", port=8080).fileno, 64)
+        again = self.house.make("job", "a", "$(socket.web.fileno)", env={"A": "1"}, rlimits={"core": (0, 1)}, uid=7)
+        self.assertEqual(again, job)
+        with self.assertRaises(AlreadyDiffers):
+            self.house.make("job", "b")
+
+    def test_what_was_removed(self) -> None:
+        """What was removed does not come back."""
+        self.house.socket()
+        self.house.child().exit()
+        self.house.kernel.remove_sockets(RemoveSockets())
+        self.house.kernel.remove_processes(RemoveProcesses())
+        self.house.succeed()
+        self.assertTrue(self.house.kernel.idle)
+
+    def test_start_that_failed(self) -> None:
+        """Nothing is remembered of a process that did not start."""
+        self.house.children.missing.add("gone")
+        with self.assertRaisesRegex(Exception, "gone"):
+            self.house.make("job", "gone")
+        self.house.succeed()
+        self.assertEqual(self.house.names(), [])
+
+    def test_killed_before_the_start(self) -> None:
+        """A kernel that was killed between its intention and the start leaves no process."""
+        self.house.make()
+        assert self.house.ledger is not None
+        entry = self.house.ledger.entries["process"]["1"]
+        self.house.ledger.put("process", "2", {**entry, "request": {"name": "next", "args": ["x"]}})
+        self.house.succeed()
+        self.assertEqual(self.house.names(), ["job"])
+        self.assertEqual(list(self.house.ledger.entries["process"]), ["1"])
+        self.house.make("new")
+        self.assertEqual(set(self.house.ledger.entries["process"]), {"1", "3"})
+
+    def test_events(self) -> None:
+        """The numbers of events go on without a gap, and what is kept is kept."""
+        self.house.kernel.set(Set(name="a", value="1"))
+        self.house.make()
+        self.house.succeed()
+        self.house.kernel.set(Set(name="b", value="1"))
+        told = self.house.kernel.watch(WatchEvents(since=0), Bell()).take(PLENTY)
+        self.assertEqual(
+            [(each.number, each.kind, each.name) for each in told if isinstance(each, Happened)],
+            [(1, "value-set", "a"), (2, "process-made", "job"), (3, "value-set", "b")],
+        )
+
+
+class ProcessTests(SynchronousTestCase):
+    """The life of a process that has more than one kernel."""
+
+    def setUp(self) -> None:
+        self.house = House(lasting=True)
+
+    def test_exit_before(self) -> None:
+        """An exit that was known stays known, with the time of the end, and is told once."""
+        self.house.child().exit(3)
+        end = everything(self.house.watch("job"))
+        self.house.wall.now += 10
+        self.house.diary.read()
+        self.house.succeed()
+        self.assertEqual(self.house.process().exit_code, 3)
+        self.assertEqual(everything(self.house.watch("job")), end)
+        self.assertEqual(self.house.diary.read(), [])
+
+    def test_exit_between(self) -> None:
+        """An exit of the time when there was no kernel is told to the next."""
+        child = self.house.child()
+        child.code, child._exited = -9, True
+        child._channels.clear()
+        self.house.diary.read()
+        self.house.succeed()
+        self.assertEqual(ends(everything(self.house.watch("job"))), [("job", -9)])
+        self.assertEqual(self.house.diary.read(), [("process-exited", "job", -9), ("process-closed", "job", None)])
+
+    def test_forgotten_after_its_end(self) -> None:
+        """Once its end was acknowledged, the next kernel does not know it either, and its name is free."""
+        self.house.child().exit()
+        self.house.succeed()
+        watch = self.house.watch("job")
+        everything(watch)
+        watch.acknowledge()
+        self.house.succeed()
+        self.assertEqual(self.house.names(), [])
+        self.assertEqual([child.forgotten for child in self.house.children.children.values()], [True])
+
+    def test_removed_and_running(self) -> None:
+        """One that was removed stays so until it exits: nothing is kept of what it prints."""
+        child = self.house.child()
+        self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
+        self.house.succeed()
+        child.print(b"x")
+        with self.assertRaises(AlreadyDiffers):
+            self.house.make()
+        child.exit()
+        self.assertEqual(self.house.names(), [])
+        self.house.succeed()
+        self.assertEqual(self.house.names(), [])
+
+    def test_next_of_the_name(self) -> None:
+        """A process that is made under a name that was free is another one."""
+        self.house.child().exit()
+        self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
+        self.house.succeed()
+        child = self.house.child()
+        child.print(b"new")
+        self.assertEqual(data(everything(self.house.watch("job"))), b"new")
+
+    def test_no_output_kept(self) -> None:
+        """A process that nothing is kept of has no tape."""
+        child = self.house.child(bufsize=0)
+        child.print(b"x")
+        self.assertIsNone(child.tape)
+        self.house.succeed()
+        child.exit(4)
+        self.assertEqual(ends(everything(self.house.watch("job"))), [("job", 4)])
+
+
+class OutputTests(SynchronousTestCase):
+    """What was printed."""
+
+    def setUp(self) -> None:
+        self.house = House(lasting=True)
+
+    def test_unread(self) -> None:
+        """What nobody has read is there, each piece with its time and channel."""
+        child = self.house.child()
+        child.print(b"one")
+        self.house.wall.now += 1
+        child.print(b"two", STDERR)
+        self.house.wall.now += 1
+        child.print(b"three" * 2000)
+        before = everything(self.house.watch("job", observe=True))
+        self.house.succeed()
+        self.assertEqual(everything(self.house.watch("job")), before)
+
+    def test_acknowledged(self) -> None:
+        """What was acknowledged does not come again, and what was taken only does."""
+        child = self.house.child()
+        watch = self.house.watch("job")
+        child.print(b"one")
+        self.assertEqual(data(everything(watch)), b"one")
+        watch.acknowledge()
+        self.house.wall.now += 1
+        child.print(b"two")
+        self.assertEqual(data(everything(watch)), b"two")
+        self.house.succeed()
+        child.print(b"three")
+        self.assertEqual(data(everything(self.house.watch("job"))), b"twothree")
+
+    def test_hole(self) -> None:
+        """What had to be let go of is told to the bytes and the time, though another kernel did."""
+        child = self.house.child(bufsize=100)
+        for _ in range(30):
+            self.house.wall.now += 1
+            child.print(b"x" * 10)
+        before = everything(self.house.watch("job", observe=True))
+        self.assertIsInstance(before[0], Hole)
+        self.house.succeed()
+        self.assertEqual(everything(self.house.watch("job", observe=True)), before)
+        self.assertEqual(self.house.process().dropped, before[0].mark)
+
+    def test_cursors(self) -> None:
+        """Each cursor goes on where it was, also in what it has to miss."""
+        child = self.house.child(bufsize=100)
+        slow, quick = self.house.watch("job", cursor="slow"), self.house.watch("job*", cursor="quick")
+        child.print(b"a" * 60)
+        everything(quick)
+        quick.acknowledge()
+        self.house.wall.now += 1
+        child.print(b"b" * 60)
+        before = {name: everything(self.house.watch(f"job{star}", cursor=name)) for name, star in self.cursors}
+        listed = self.house.kernel.list_cursors(ListCursors())
+        self.assertTrue(holes(before["slow"]))
+        self.assertFalse(holes(before["quick"]))
+        self.house.succeed()
+        after = {name: everything(self.house.watch(f"job{star}", cursor=name)) for name, star in self.cursors}
+        self.assertEqual(after, before)
+        self.assertEqual(self.house.kernel.list_cursors(ListCursors()), listed)
+        slow.stop()
+
+    cursors = (("slow", ""), ("quick", "*"))
+
+    def test_cursor_that_has_finished(self) -> None:
+        """A cursor that has read a process to its end does not read it again, while another still has to."""
+        child = self.house.child()
+        one = self.house.watch("*", cursor="one")
+        self.house.watch("*", cursor="other").stop()
+        child.print(b"x")
+        child.exit()
+        everything(one)
+        one.acknowledge()
+        self.house.succeed()
+        self.assertEqual(everything(self.house.watch("*", cursor="one")), [])
+        other = self.house.watch("*", cursor="other")
+        self.assertEqual(data(everything(other)), b"x")
+        other.acknowledge()
+        self.assertEqual(self.house.names(), [])
+
+    def test_cursor_that_was_moved_or_removed(self) -> None:
+        """It is where it was moved to; one that was removed is not there."""
+        child = self.house.child()
+        for name in ("kept", "gone"):
+            self.house.watch("*", cursor=name).stop()
+        child.print(b"abc")
+        self.house.kernel.move_cursor(MoveCursor(name="kept", process="job", mark=2))
+        self.house.kernel.remove_cursors(RemoveCursors(names=("gone",)))
+        self.house.succeed()
+        self.assertEqual(data(everything(self.house.watch("*", cursor="kept"))), b"c")
+        self.assertEqual(list(self.house.kernel.list_cursors(ListCursors())), ["kept"])
+
+    def test_waits_still(self) -> None:
+        """A process that waited because its buffer was full waits on, and goes on when there is room."""
+        child = self.house.child(bufsize=10, overflow="block")
+        child.print(b"x" * 12)
+        self.assertTrue(child.paused)
+        self.house.succeed()
+        self.assertTrue(child.paused)
+        watch = self.house.watch("job")
+        self.assertEqual(data(everything(watch)), b"x" * 12)
+        watch.acknowledge()
+        self.assertFalse(child.paused)
+
+    def test_space_is_given_back_last(self) -> None:
+        """Nothing is given back to the system before it is remembered that nobody needs it."""
+        child = self.house.child()
+        child.print(b"abc")
+        watch = self.house.watch("job")
+        everything(watch)
+        assert self.house.ledger is not None and child.tape is not None
+        tape, seen = child.tape, []
+        self.patch(tape, "release", lambda mark, number: seen.append((mark, self.noted())))
+        watch.acknowledge()
+        self.assertEqual(seen[0], (3, 3))
+
+    def noted(self) -> int:
+        assert self.house.ledger is not None
+        head: int = self.house.ledger.entries["journal"]["1"][0]
+        return head
+
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("print"), st.sampled_from([STDOUT, STDERR]), st.integers(1, 9000)),
+        st.tuples(st.just("pass"), st.floats(0.001, 5)),
+        st.tuples(st.just("read"), st.sampled_from(["one", "two"]), st.integers(1, 20_000)),
+        st.tuples(st.just("acknowledge"), st.sampled_from(["one", "two"])),
+        st.tuples(st.just("succeed")),
+        st.tuples(st.just("leave"), st.sampled_from(["one", "two"])),
+    ),
+    max_size=60,
+)
+
+
+class AnythingTests(SynchronousTestCase):
+    """Whatever happens in whatever order."""
+
+    @given(_STEPS, st.sampled_from([100, 5000, 1 << 20]))
+    @settings(max_examples=150, deadline=None)
+    def test_each_byte_once(self, steps: list[tuple[object, ...]], bufsize: int) -> None:
+        """Two cursors get every byte that was printed exactly once, or are told that it is missing."""
+        house = House(lasting=True)
+        child = house.child(bufsize=bufsize)
+        readers = {name: _Reading(house, name) for name in ("one", "two")}
+        printed = bytearray()
+        for step, *how in steps:
+            if step == "print":
+                channel, size = how
+                piece = bytes((len(printed) + offset) % 251 for offset in range(size))  # type: ignore[call-overload]
+                printed += piece
+                child.print(piece, channel)  # type: ignore[arg-type]
+            elif step == "pass":
+                house.wall.now += how[0]  # type: ignore[operator]
+            elif step == "succeed":
+                house.succeed()
+                for reader in readers.values():
+                    reader.begin()
+            elif step == "read":
+                readers[how[0]].read(how[1])  # type: ignore[index, arg-type]
+            else:
+                getattr(readers[how[0]], str(step))()  # type: ignore[index]
+        child.exit(7)
+        for reader in readers.values():
+            reader.finish()
+            self.assertEqual(reader.safe, [byte if known else None for byte, known in reader.known(printed)])
+        self.assertEqual(house.names(), [])
+
+
+class _Reading:
+    """
+    Reads with a cursor.
+
+    @ivar safe: what it has acknowledged, byte by byte; L{None} for one that it was told is missing.
+    """
+
+    def __init__(self, house: House, name: str) -> None:
+        self._house = house
+        self._name = name
+        self.safe: list[int | None] = []
+        self.begin()
+
+    def begin(self) -> None:
+        self._new: list[int | None] = []
+        self._watch = self._house.watch("*", cursor=self._name)
+
+    leave = begin
+
+    def read(self, limit: int) -> None:
+        for item in self._watch.take(limit):
+            if isinstance(item, Hole):
+                self._new += [None] * item.size
+            elif not isinstance(item, Closed):
+                self._new += item.data  # type: ignore[union-attr]
+
+    def acknowledge(self) -> None:
+        self._watch.acknowledge()
+        self.safe += self._new
+        self._new = []
+
+    def finish(self) -> None:
+        self.begin()
+        while self._watch.pending:
+            self.read(PLENTY)
+        self.acknowledge()
+
+    def known(self, printed: bytes) -> list[tuple[int, bool]]:
+        """Each byte, and whether this reader has it; of the same length only if none is missing or there twice."""
+        return [(byte, have is not None) for byte, have in zip(printed, self.safe, strict=True)]

@@ -20,6 +20,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from papa import endpoints, places
+from papa.continuity.mooring import Mooring
 from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
@@ -52,6 +53,7 @@ class Options(usage.Options):
         ["port", "p", None, "Serve the console at this port of 127.0.0.1.", int],
         ["unix-socket", "u", None, "Serve the console at this Unix path."],
         ["ready-fd", None, None, "Write where the kernel listens to this descriptor, once it does.", int],
+        ["anchor-fd", None, None, "Go on with what an anchor holds, to which this descriptor leads.", int],
         ["lifeline-fd", None, None, "End when this descriptor is closed at its other end.", int],
     ]
     optFlags: ClassVar = [["until-last-client", None, "End when the last connection has gone."]]
@@ -108,12 +110,8 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     most = limit.raise_to_most()
     ignored = reset_signals()
     shut_descriptors()
-    kernel = Kernel(
-        sockets=SystemSockets(),
-        children=SystemChildren(reactor, limit),
-        wall=time.time,
-        events=EventLog(),
-    )
+    mooring = None if options["anchor-fd"] is None else _moored(options["anchor-fd"], reactor)
+    kernel = _plain(reactor, limit) if mooring is None else mooring.kernel(EventLog())
     ending = _Ending(reactor)
     reactor.callWhenRunning(ending.end_on, {signal.SIGTERM, signal.SIGINT} - ignored)
     attendance = Attendance(
@@ -123,24 +121,44 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         ends_with_last=bool(options["until-last-client"]),
     )
     access = Access(os.geteuid())
-    greeting = Greeting(version=PROTOCOL_VERSION, kernel=uuid.uuid4().hex, pid=os.getpid())
+    identity = uuid.uuid4().hex if mooring is None else mooring.identity
+    greeting = Greeting(version=PROTOCOL_VERSION, kernel=identity, pid=os.getpid())
     programs = ProgramFactory(kernel, attendance, access, greeting)
     consoles = ConsoleFactory(kernel, attendance, access, programs.successor, reactor)
     folder = places.runtime_folder()
+    holder = None if mooring is None else mooring.link
     listeners = [
-        Listening(reactor, endpoint, consoles, optional=optional)
+        Listening(reactor, endpoint, consoles, optional=optional, holder=holder)
         for endpoint, optional in _wanted(
             options["consoles"], places.console_path(folder), endpoints.TcpEndpoint(port=places.DEFAULT_PORT)
         )
     ] + [
-        Listening(reactor, endpoint, programs, optional=optional)
+        Listening(reactor, endpoint, programs, optional=optional, holder=holder)
         for endpoint, optional in _wanted(options["controls"], places.control_path(folder), None, options["consoles"])
     ]
     if options["lifeline-fd"] is not None:
         _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
     return KernelService(
-        kernel, attendance, listeners, folder=folder, started=_Readiness(reactor, options["ready-fd"], ready).announce
+        kernel,
+        attendance,
+        listeners,
+        folder=folder,
+        started=_Readiness(reactor, options["ready-fd"], ready).announce,
+        line=holder,
     )
+
+
+def _plain(reactor: Any, limit: DescriptorLimit) -> Kernel:
+    """A kernel that nobody goes on from."""
+    return Kernel(sockets=SystemSockets(), children=SystemChildren(reactor, limit), wall=time.time, events=EventLog())
+
+
+def _moored(descriptor: int, reactor: Any) -> Mooring:
+    os.set_inheritable(descriptor, False)
+    try:
+        return Mooring(descriptor, reactor, time.time)
+    except (Error, ConnectionError) as error:
+        raise SystemExit(f"papa: {error}") from error
 
 
 def _wanted(

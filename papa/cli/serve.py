@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -35,11 +35,15 @@ _UMASK: Final = 0o027
 @click.option("--control", multiple=True, metavar="ENDPOINT", help="Serve programs (AMP) there; may be repeated.")
 @click.option("--daemonize", is_flag=True, help="Return as soon as the kernel serves, and leave it in the background.")
 @click.option("--timeout", type=float, default=10, show_default=True, help="How long --daemonize waits, in seconds.")
+@click.option(
+    "--anchor", is_flag=True, help="Run it at an anchor, which has another go on with all that is held if it dies."
+)
+@click.option("--anchor-fd", type=int, hidden=True)
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--lifeline-fd", type=int, hidden=True)
 @click.option("--until-last-client", is_flag=True, hidden=True)
 @click.pass_context
-def command(ctx: click.Context, /, daemonize: bool, timeout: float, **options: Any) -> None:
+def command(ctx: click.Context, /, anchor: bool, daemonize: bool, timeout: float, **options: Any) -> None:
     """
     Run a kernel.
 
@@ -52,6 +56,8 @@ def command(ctx: click.Context, /, daemonize: bool, timeout: float, **options: A
     if ctx.obj is not None and options["port"] is options["unix_socket"] is None and not options["console"]:
         location = Location.read(ctx.obj)
         options |= {"port": location.port, "unix_socket": location.path}
+    if anchor and not daemonize:
+        _become_anchor(options)
     arguments = _read(_arguments(options))
     if not daemonize:
         try:
@@ -99,6 +105,17 @@ def _arguments(options: dict[str, Any]) -> list[str]:
         elif value is not None and value is not False:
             arguments += [flag, str(value)]
     return arguments
+
+
+def _become_anchor(options: dict[str, Any]) -> NoReturn:
+    """Have another program take this process over, which starts the kernel."""
+    _read(_arguments(options))
+    ready = options.pop("ready_fd")
+    first = [] if ready is None else [f"--ready-fd={ready}"]
+    papa = [sys.executable, "-P", "-m"]
+    os.execv(  # noqa: S606 - there is nothing that a shell would do
+        sys.executable, [*papa, "papa.continuity.anchor", *first, "--", *papa, "papa", "serve", *_arguments(options)]
+    )
 
 
 def _read(arguments: list[str]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,12 +14,14 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from papa.drivers.holding import NobodyElse
 from papa.drivers.paths import SocketPath
 from papa.drivers.peers import listener_uid
 from papa.drivers.ports import adopt_path
 from papa.drivers.sockets import listen_tcp, listen_unix
 from papa.endpoints import Endpoint, TcpEndpoint, TlsEndpoint, UnixEndpoint
 from papa.errors import SocketFailed
+from papa.interfaces import IHolder
 
 __all__ = ["Listening"]
 
@@ -35,10 +38,14 @@ class Listening(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, endpoint: Endpoint, factory: Factory, *, optional: bool) -> None:
+    def __init__(
+        self, reactor: Any, endpoint: Endpoint, factory: Factory, *, optional: bool, holder: IHolder | None = None
+    ) -> None:
         """
         @param optional: go on without it if it is taken.
+        @param holder: holds the socket beyond the life of papa, so that no client finds the door shut.
         """
+        self._holder = NobodyElse() if holder is None else holder
         self._reactor = reactor
         self._endpoint = endpoint
         self._factory = factory
@@ -76,6 +83,22 @@ class Listening(Service):
         return secured(self._factory, self._endpoint, self._reactor)
 
     def _bind(self) -> Any:
+        """The socket that papa held before, or a new one."""
+        held = self._holder.take(self._key)
+        if held:
+            number, *lock = held
+            if lock and isinstance(self._endpoint, UnixEndpoint):
+                self._path = SocketPath.adopted(self._endpoint.path, lock[0])
+            return socket.socket(fileno=number)
+        sock = self._bind_anew()
+        self._holder.hold(self._key, [sock.fileno(), *([] if self._path is None else [self._path.lock])])
+        return sock
+
+    @property
+    def _key(self) -> str:
+        return f"listening {self._endpoint}"
+
+    def _bind_anew(self) -> socket.socket:
         endpoint = self._endpoint
         if isinstance(endpoint, UnixEndpoint):
             sock, self._path = listen_unix(endpoint.path, _BACKLOG)
@@ -108,9 +131,14 @@ class Listening(Service):
             path, self._path = self._path, None
             path.release(unlink=True)
 
+    def leave_held(self) -> None:
+        """Have whatever holds the socket go on with it, and its file stay, when this ends."""
+        self._holder, self._path = NobodyElse(), None
+
     def stopService(self) -> Any:
         """Listen no more, and delete the socket's file."""
         Service.stopService(self)
+        self._holder.drop(self._key)
         return Deferred.fromCoroutine(self._stop())
 
 

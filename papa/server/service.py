@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from papa import places
 from papa.errors import Error, SocketFailed
+from papa.interfaces import ILine
 from papa.kernel.core import Kernel
 from papa.server.attendance import Attendance
 from papa.server.listening import Listening
@@ -35,16 +36,20 @@ class KernelService(MultiService):
         *,
         folder: str,
         started: Callable[[list[str]], None],
+        line: ILine | None = None,
     ) -> None:
         """
         @param folder: papa's runtime folder.
         @param started: called once it listens, with where.
+        @param line: to who goes on when it ends; nobody does by default.
         """
         super().__init__()
         self._kernel = kernel
         self._attendance = attendance
         self._folder = folder
         self._started = started
+        self._line = line
+        self._gives_way = False
         self.listeners = listeners
 
     def privilegedStartService(self) -> None:
@@ -69,18 +74,34 @@ class KernelService(MultiService):
     def startService(self) -> None:
         """Serve."""
         super().startService()
+        if self._line is not None:
+            self._line.serve()
         self._log.info("papa is home, pid {pid}, uid {uid}", pid=os.getpid(), uid=os.geteuid())
         self._started([str(listener.where) for listener in self.listeners if listener.where is not None])
 
+    def give_way(self) -> None:
+        """When this ends, another kernel goes on with what is held."""
+        self._gives_way = True
+        for listener in self.listeners:
+            listener.leave_held()
+
     def stopService(self) -> Any:
         """End, without touching a child."""
+        if self._gives_way:
+            self._dismiss_guests()
+            return super().stopService()
+        if self._line is not None:
+            self._line.goodbye()
         for process in self._kernel.remaining():
             self._log.warn(
                 "process {name}, pid {pid}, is left running; nobody reads what it prints from now on",
                 name=process.name,
                 pid=process.pid,
             )
-        for guest in list(self._attendance.guests):
-            guest.dismiss()
+        self._dismiss_guests()
         self._kernel.release_sockets()
         return super().stopService()
+
+    def _dismiss_guests(self) -> None:
+        for guest in list(self._attendance.guests):
+            guest.dismiss()

@@ -1,0 +1,474 @@
+"""
+The anchor: a process that outlives the kernels, and does so little that it never needs to change.
+
+It holds a duplicate of every descriptor that matters, under keys that only kernels understand. It is the parent of all
+children, which it starts for the kernel, and keeps how they ended. When a kernel ends without having said that it
+would, or gives way to another, the anchor starts the next one and hands it everything.
+
+It has one thread, uses the standard library only, and sleeps until something happens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from papa.childspec import ChildSpec, Identity
+from papa.continuity.channel import Channel
+from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
+from papa.drivers.starting import start
+from papa.errors import Error
+
+__all__ = ["Anchor", "main"]
+
+#: How long a kernel may take until it serves, in seconds.
+_READY_WITHIN: Final = 60.0
+#: The pause before the next start doubles with each kernel that did not come to serve, up to this many seconds.
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 30.0
+#: After so many such kernels the one that was replaced last is tried again.
+_GIVE_UP_AFTER: Final = 3
+#: What is held keeps clear of the numbers that a kernel has, under which children are to find their sockets.
+_LOWEST: Final = 4096
+
+_PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class _Held:
+    """Descriptors that are held."""
+
+    def __init__(self, descriptors: Sequence[int]) -> None:
+        self.descriptors = [_lifted(each) for each in descriptors]
+
+    def close(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class _Child:
+    """A child, and its end: as L{subprocess}, -9 for SIGKILL."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.code: int | None = None
+
+
+class _Kernel:
+    """A kernel process and the line to it; what it cannot be sent at once waits."""
+
+    def __init__(
+        self, argv: Sequence[str], words: Sequence[str], descriptors: Iterable[int], limit: DescriptorLimit
+    ) -> None:
+        self.argv = list(argv)
+        ours, theirs = Channel.pair()
+        try:
+            with limit.as_started():
+                started = subprocess.Popen(
+                    [*argv, *words, f"--anchor-fd={theirs.fileno()}"],
+                    pass_fds=(theirs.fileno(), *descriptors),
+                    stdin=subprocess.DEVNULL,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        started.returncode = 0
+        self.pid = started.pid
+        self.channel = ours
+        self.deadline: float | None = time.monotonic() + _READY_WITHIN
+        self.served = self.leaving = self.rehearsed = False
+        self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
+        self.open = True
+
+    def say(self, message: Mapping[str, Any], descriptors: Sequence[int] = (), *, given: bool = False) -> None:
+        """
+        Send a message as soon as there is room.
+
+        @param given: close the descriptors once they are sent; others are held, and are so until the kernel drops them.
+        """
+        self.waiting.append((message, descriptors, given))
+        self.flush()
+
+    def flush(self) -> None:
+        while self.waiting:
+            message, descriptors, given = self.waiting[0]
+            try:
+                if self.open:
+                    self.channel.send(message, descriptors, wait=False)
+            except BlockingIOError:
+                return
+            except OSError:
+                pass  # It has gone, which its end will tell.
+            self.waiting.popleft()
+            if given:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+    def hang_up(self) -> None:
+        if self.open:
+            self.open = False
+            self.channel.close()
+            self.flush()
+
+
+class Anchor:
+    """Everything that is held, and the kernel that has it."""
+
+    def __init__(self, argv: Sequence[str], first: Sequence[str] = ()) -> None:
+        """
+        @param argv: how to start a kernel.
+        @param first: what the first one is told besides; of C{--OPTION=NUMBER} the number is a descriptor for it.
+        """
+        self._argv = list(argv)
+        self._first = list(first)
+        self._previous: list[str] | None = None
+        self._limit = DescriptorLimit()
+        self._held: dict[str, _Held] = {}
+        self._children: dict[str, _Child] = {}
+        self._kernel: _Kernel | None = None
+        self._successor: _Kernel | None = None
+        self._spare: _Kernel | None = None
+        self._kernels = 0
+        self._failures = 0
+        self._start_at = 0.0
+        self._has_served = self._ending = False
+        self._exit_code: int | None = None
+        self._does: Mapping[str, Callable[[_Kernel, dict[str, Any], list[int]], None]] = {
+            "hold": self._hold,
+            "drop": self._drop,
+            "spawn": self._spawn,
+            "ready": self._ready,
+            "goodbye": self._goodbye,
+            "rehearsed": self._rehearsed,
+            "upgrade": self._upgrade,
+        }
+
+    def run(self) -> int:
+        """
+        Serve until a kernel says goodbye.
+
+        @return: that kernel's exit code.
+        """
+        self._limit.raise_to_most()
+        reset_signals()
+        shut_descriptors()
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, *_PASSED_ON):
+            signal.signal(number, lambda *_: None)
+        while self._exit_code is None:
+            self._start_if_due()
+            self._wait(reading)
+        return self._exit_code
+
+    # What happens
+
+    def _wait(self, signals: int) -> None:
+        poll = select.poll()
+        poll.register(signals, select.POLLIN)
+        lines = {each.channel.fileno(): each for each in (self._kernel, self._successor) if each and each.open}
+        for line, kernel in lines.items():
+            poll.register(line, select.POLLIN | (select.POLLOUT if kernel.waiting else 0))
+        for ready, events in poll.poll(self._timeout()):
+            if ready == signals:
+                self._signalled(set(os.read(signals, 4096)))
+            elif events & select.POLLOUT:
+                lines[ready].flush()
+            if ready in lines and events & ~select.POLLOUT:
+                self._listen(lines[ready])
+        self._check_deadlines()
+
+    def _timeout(self) -> int | None:
+        """Until when there is nothing to do, in milliseconds."""
+        times = [each.deadline for each in (self._kernel, self._successor) if each and each.deadline is not None]
+        if self._kernel is None:
+            times.append(self._start_at)
+        return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
+
+    def _check_deadlines(self) -> None:
+        for kernel in (self._kernel, self._successor):
+            if kernel is not None and kernel.deadline is not None and time.monotonic() >= kernel.deadline:
+                _say(f"kernel {kernel.pid} does not serve after {_READY_WITHIN:g} seconds: it is killed")
+                kernel.deadline = None
+                os.kill(kernel.pid, signal.SIGKILL)
+
+    def _signalled(self, numbers: set[int]) -> None:
+        if signal.SIGCHLD in numbers:
+            self._reap()
+        for number in numbers - {signal.SIGCHLD}:
+            self._ending |= number in (signal.SIGTERM, signal.SIGINT)
+            if self._kernel is not None:
+                os.kill(self._kernel.pid, number)
+            elif self._ending:
+                self._exit_code = 0
+
+    def _listen(self, kernel: _Kernel) -> None:
+        """Do what a kernel says; one that is not understood is killed, since what it holds would be guesswork."""
+        try:
+            while kernel.open and (told := kernel.channel.receive(wait=False)) is not None:
+                message, descriptors = told
+                self._does[message["do"]](kernel, message, descriptors)
+        except BlockingIOError:
+            return
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            _say(f"kernel {kernel.pid} is not understood and is killed: {error!r}")
+            os.kill(kernel.pid, signal.SIGKILL)
+        kernel.hang_up()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            if self._kernel is not None and ended.si_pid == self._kernel.pid:
+                self._kernel_ended(self._kernel, code)
+            elif self._successor is not None and ended.si_pid == self._successor.pid:
+                self._successor_ended(self._successor, code)
+            elif self._spare is not None and ended.si_pid == self._spare.pid:
+                self._spare.hang_up()
+                self._spare = None
+            else:
+                self._child_ended(ended.si_pid, code)
+
+    def _child_ended(self, pid: int, code: int) -> None:
+        for key, child in self._children.items():
+            if child.pid == pid and child.code is None:
+                child.code = code
+                if self._kernel is not None and self._kernel.served:
+                    self._kernel.say({"exited": key, "code": code})
+                return
+
+    # What a kernel asks for
+
+    def _hold(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        before = self._held.pop(message["key"], None)
+        self._held[message["key"]] = _Held(descriptors)
+        if before is not None:
+            before.close()
+
+    def _drop(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        for key in message["keys"]:
+            held = self._held.pop(key, None)
+            if held is not None:
+                held.close()
+            self._children.pop(key, None)
+
+    def _spawn(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        """
+        Start a child. Its descriptors come in this order: its streams, what it inherits, its sockets in the manner of
+        systemd, and last what is to be held as long as the child is; a pidfd of it is held behind that.
+        """
+        key = message["key"]
+        rest = iter(descriptors)
+        streams = {int(stream): next(rest) for stream in message["streams"]}
+        inherited = {int(number): next(rest) for number in message["inherited"]}
+        listen = tuple((name, next(rest)) for name in message["listen"])
+        kept = list(rest)
+        try:
+            pid = start(_spec(message["spec"], inherited, listen), streams, self._limit)
+        except (Error, ValueError) as error:
+            kernel.say({"failed": key, "error": type(error).__name__, "message": str(error)})
+            for descriptor in kept:
+                os.close(descriptor)
+        else:
+            self._children[key] = _Child(pid)
+            handle = _pidfd(pid)
+            self._held[key] = _Held([*kept, *handle])
+            kernel.say({"spawned": key, "pid": pid}, self._held[key].descriptors[len(kept) :])
+        finally:
+            for descriptor in (*streams.values(), *inherited.values(), *(each for _, each in listen)):
+                os.close(descriptor)
+
+    def _ready(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        kernel.deadline = None
+        kernel.served = self._has_served = True
+        self._failures = 0
+        self._prepare_spare()
+        # What ended while it was told of the rest.
+        for key, child in self._children.items():
+            if child.code is not None:
+                kernel.say({"exited": key, "code": child.code})
+
+    def _goodbye(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        kernel.leaving = True
+
+    # One kernel after the other
+
+    def _prepare_spare(self) -> None:
+        """Have a kernel that has begun, and waits to be told what is held: it need not be waited for when it counts."""
+        if self._spare is None:
+            try:
+                self._spare = _Kernel(self._argv, (), (), self._limit)
+            except OSError as error:
+                _say(f"cannot start a kernel to have in reserve: {error}")
+
+    def _dismiss_spare(self) -> None:
+        """Have none any more; it ends as its line does."""
+        if self._spare is not None:
+            self._spare.hang_up()
+            self._spare = None
+
+    def _start_if_due(self) -> None:
+        if self._kernel is not None or self._exit_code is not None or time.monotonic() < self._start_at:
+            return
+        if self._spare is not None:
+            self._kernel, self._spare = self._spare, None
+            self._kernel.deadline = time.monotonic() + _READY_WITHIN
+            self._hand_over(self._kernel)
+            return
+        words, self._first = self._first, []
+        descriptors = [int(number) for _, _, number in (word.partition("=") for word in words) if number.isdecimal()]
+        try:
+            self._kernel = _Kernel(self._argv, words, descriptors, self._limit)
+        except OSError as error:
+            _say(f"cannot start a kernel: {error}")
+            self._failed()
+            return
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._hand_over(self._kernel)
+
+    def _hand_over(self, kernel: _Kernel) -> None:
+        self._kernels += 1
+        for key, held in self._held.items():
+            child = self._children.get(key)
+            kernel.say({"held": key, "pid": None if child is None else child.pid}, held.descriptors)
+        kernel.say({"welcome": self._kernels})
+
+    def _kernel_ended(self, kernel: _Kernel, code: int) -> None:
+        # What it has said is done, even if that is known only after its end.
+        self._listen(kernel)
+        kernel.hang_up()
+        self._kernel = None
+        if kernel.leaving or not self._has_served:
+            self._exit_code = code if code >= 0 else 128 - code
+            return
+        if self._successor is not None and self._successor.rehearsed:
+            self._promote(self._successor)
+            return
+        _say(f"kernel {kernel.pid} {_how(code)}: another is started, and goes on with what is held")
+        if not kernel.served:
+            self._failed()
+        if self._ending:
+            self._exit_code = 0
+
+    def _failed(self) -> None:
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures)
+        self._failures += 1
+        self._start_at = time.monotonic() + pause
+        if self._failures >= _GIVE_UP_AFTER and self._previous is not None:
+            _say("the new version does not come to serve: the one before it goes on")
+            self._argv, self._previous, self._failures = self._previous, None, 0
+            self._dismiss_spare()
+
+    # A kernel gives way to another
+
+    def _upgrade(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        """Start a successor, which is to say first whether it can go on with a copy of the state."""
+        if self._successor is not None:
+            kernel.say({"refused": "an upgrade is under way already"})
+            return
+        try:
+            self._successor = _Kernel(message["argv"], (), (), self._limit)
+        except OSError as error:
+            kernel.say({"refused": f"cannot start it: {error}"})
+            return
+        self._successor.say({"rehearse": True}, descriptors, given=True)
+
+    def _rehearsed(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        if kernel is not self._successor or self._kernel is None:
+            return
+        if message.get("error"):
+            kernel.waiting.clear()
+            self._kernel.say({"refused": message["error"]})
+            return
+        kernel.deadline = None
+        kernel.rehearsed = True
+        self._kernel.say({"retire": True})
+
+    def _successor_ended(self, successor: _Kernel, code: int) -> None:
+        self._listen(successor)
+        successor.hang_up()
+        self._successor = None
+        if self._kernel is not None:
+            self._kernel.say({"refused": f"it {_how(code)} before it could go on; its log says why"})
+
+    def _promote(self, successor: _Kernel) -> None:
+        self._dismiss_spare()
+        self._previous, self._argv = self._argv, successor.argv
+        self._kernel, self._successor = successor, None
+        successor.deadline = time.monotonic() + _READY_WITHIN
+        self._hand_over(successor)
+
+
+def _spec(fields: dict[str, Any], inherited: dict[int, int], listen: tuple[tuple[str, int], ...]) -> ChildSpec:
+    """What the kernel wrote down of a child, with the descriptors as they are here."""
+    identity = fields["identity"]
+    return ChildSpec(
+        **(
+            fields
+            | {
+                "args": tuple(fields["args"]),
+                "identity": Identity(**(identity | {"groups": tuple(identity["groups"])})),
+                "rlimits": {name: (soft, hard) for name, (soft, hard) in fields["rlimits"].items()},
+                "descriptors": inherited,
+                "listen": listen,
+            }
+        )
+    )
+
+
+def _lifted(descriptor: int) -> int:
+    """The same thing under a number that is clear of the low ones, if there is one."""
+    try:
+        lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
+    except OSError:
+        return descriptor
+    os.close(descriptor)
+    return lifted
+
+
+def _pidfd(pid: int) -> list[int]:
+    """A handle of a child that nobody has reaped yet; none where the system has no such thing, or none left."""
+    try:
+        return [os.pidfd_open(pid)]
+    except (AttributeError, OSError):
+        return []
+
+
+def _how(code: int) -> str:
+    return f"ended with {code}" if code >= 0 else f"was killed by signal {-code}"
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        print(f"papa anchor, pid {os.getpid()}: {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is its log
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    Be the anchor of the kernels that the words behind C{--} start; those before it are told to the first one besides.
+
+    @return: the exit code.
+    """
+    split = list(arguments).index("--")
+    return Anchor(arguments[split + 1 :], arguments[:split]).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

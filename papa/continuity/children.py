@@ -1,0 +1,183 @@
+"""Children of the anchor: started by it, read by the kernel, and held by both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from twisted.internet import process
+from twisted.internet.main import CONNECTION_DONE
+from zope.interface import implementer
+
+from papa.childspec import ChildSpec, Identity
+from papa.commands import MakeProcess
+from papa.continuity.link import AnchorLink
+from papa.continuity.tape import Scratch, Tape
+from papa.drivers.children import Child, Pipes, captured_channels
+from papa.drivers.identity import look_up
+from papa.drivers.inheritance import inheritable_environment
+from papa.errors import SpawnFailed
+from papa.interfaces import IChildDriver, IChildObserver
+
+__all__ = ["AnchoredChild", "AnchoredChildren"]
+
+#: How long a process waits to be read again when there was no memory for what it had printed, in seconds.
+_PAUSE: Final = 1.0
+
+
+class _Recorder(process.ProcessReader):
+    """Puts what comes out of a pipe on the tape."""
+
+    proc: AnchoredChild
+
+    def doRead(self) -> Any:
+        return self.proc.record(self)
+
+
+class AnchoredChild(Child):
+    """
+    A child that does not end with the kernel.
+
+    What the anchor holds of it: under C{process KEY} papa's ends of its output and a pidfd, under C{stdin KEY} that of
+    its input, under C{tape KEY} the files of its tape.
+    """
+
+    def __init__(
+        self, link: AnchorLink, wall: Callable[[], float], reactor: Any, spec: ChildSpec, *args: Any, **kwargs: Any
+    ) -> None:
+        self._link = link
+        self._wall = wall
+        self._key = spec.key
+        super().__init__(reactor, spec, *args, **kwargs)
+        link.when_exited(f"process {spec.key}", self._exited)
+
+    def _reader(self, stream: int, end: int) -> process.ProcessReader:
+        return _Recorder(self._reactor, self, stream, end)
+
+    def record(self, reader: _Recorder) -> Exception | None:
+        """Put on the tape what a pipe has, and tell the observer."""
+        if self.tape is None:
+            return self._read_past(reader)
+        assert isinstance(self.tape, Tape)
+        try:
+            size = self.tape.record(reader.fd, reader.name, self._wall())
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._log.error(
+                "no room for what process {pid} prints: it waits ({error})", pid=self.child_pid, error=error
+            )
+            reader.stopReading()
+            self._reactor.callLater(_PAUSE, self._try_again, reader)
+            return None
+        if not size:
+            return CONNECTION_DONE
+        self.observer.output_stored(reader.name, size)
+        return None
+
+    def _try_again(self, reader: _Recorder) -> None:
+        if not self._paused and reader in self.pipes.values():
+            reader.startReading()
+
+    def pause_output(self) -> None:
+        """Stop reading."""
+        self._paused = True
+        super().pause_output()
+
+    def resume_output(self) -> None:
+        """Read on."""
+        self._paused = False
+        super().resume_output()
+
+    def _read_past(self, reader: _Recorder) -> Exception | None:
+        """Read what nobody wants, so that the process need not wait."""
+        try:
+            return None if os.read(reader.fd, 65536) else CONNECTION_DONE
+        except BlockingIOError:
+            return None
+
+    def reapProcess(self) -> None:
+        """The anchor does that."""
+
+    def _exited(self, code: int) -> None:
+        self.processEnded(code << 8 if code >= 0 else -code)
+
+    def childConnectionLost(self, childFD: int, reason: Any) -> None:
+        """One of its pipes was closed: its input has an end only once nobody holds the other side."""
+        if childFD == 0:
+            self._link.drop(f"stdin {self._key}")
+        super().childConnectionLost(childFD, reason)
+
+    def discard(self) -> None:
+        """Its output is read, and nobody has it."""
+        if self.tape is not None:
+            self.tape.close()
+            self.tape = None
+            self._link.drop(f"tape {self._key}")
+
+    def forget(self) -> None:
+        """Have the anchor let go of it."""
+        self.discard()
+        self._link.drop(f"process {self._key}", f"stdin {self._key}")
+
+
+@implementer(IChildDriver)
+class AnchoredChildren:
+    """Has the anchor start programs."""
+
+    def __init__(self, reactor: Any, link: AnchorLink, scratch: Scratch, wall: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._link = link
+        self._scratch = scratch
+        self._wall = wall
+
+    def identity(self, spec: MakeProcess) -> Identity:
+        """Look up the user and groups that a request asks for."""
+        return look_up(spec.uid, spec.gid, spec.groups)
+
+    def spawn(self, spec: ChildSpec, observer: IChildObserver) -> AnchoredChild:
+        """Start a program."""
+        env = inheritable_environment(os.environ) if spec.inherit_env else {}
+        started = replace(spec, env={**env, **spec.env}, inherit_env=False)
+        with Pipes(spec) as pipes:
+            if 0 in pipes.ours:
+                self._link.hold(f"stdin {spec.key}", [pipes.ours[0]])
+            kept = [pipes.ours[channel] for channel in captured_channels(spec)]
+            try:
+                pid, handle = self._link.spawn(f"process {spec.key}", started, pipes.theirs, kept)
+            except BaseException:
+                self._link.drop(f"stdin {spec.key}")
+                raise
+        return self._child(spec, observer, pid, pipes.ours, handle, ())
+
+    def adopt(self, spec: ChildSpec, observer: IChildObserver) -> AnchoredChild:
+        """Go on with a child that the kernel before has had started."""
+        key = f"process {spec.key}"
+        pid = self._link.pid_of(key)
+        if pid is None:
+            raise SpawnFailed(f"Nobody has started {spec.args[0]!r}")
+        channels = captured_channels(spec)
+        held = self._link.take(key)
+        ends = dict(zip(channels, held, strict=False))
+        for end in self._link.take(f"stdin {spec.key}"):
+            ends[0] = end
+        handle = held[len(channels)] if len(held) > len(channels) else None
+        return self._child(spec, observer, pid, ends, handle, self._link.take(f"tape {spec.key}"))
+
+    def _child(
+        self,
+        spec: ChildSpec,
+        observer: IChildObserver,
+        pid: int,
+        ends: dict[int, int],
+        handle: int | None,
+        files: Sequence[int],
+    ) -> AnchoredChild:
+        tape = None
+        if spec.captured and captured_channels(spec):
+            tape = Tape(self._scratch, lambda made: self._link.hold(f"tape {spec.key}", made), files)
+        return AnchoredChild(
+            self._link, self._wall, self._reactor, spec, observer, pid=pid, ends=ends, handle=handle, tape=tape
+        )

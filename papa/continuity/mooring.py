@@ -1,0 +1,67 @@
+"""What ties a kernel to its anchor: the line, and what it needs to go on from the kernel before."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from papa.continuity.channel import Channel
+from papa.continuity.children import AnchoredChildren
+from papa.continuity.ledger import Ledger
+from papa.continuity.link import AnchorLink
+from papa.continuity.tape import Scratch
+from papa.drivers.sockets import SystemSockets
+from papa.interfaces import IEventObserver
+from papa.kernel.core import Kernel
+
+__all__ = ["Mooring"]
+
+#: The keys of what the anchor holds for the kernel as a whole.
+_LEDGER: Final = "ledger"
+_SCRATCH: Final = "scratch"
+
+
+class Mooring:
+    """
+    A kernel at its anchor.
+
+    @ivar link: the line.
+    @ivar ledger: what is remembered.
+    @ivar identity: what tells this kernel, and those that it goes on from, from any other.
+    """
+
+    def __init__(self, descriptor: int, reactor: Any, wall: Callable[[], float]) -> None:
+        """
+        Receive everything from the anchor.
+
+        @param descriptor: of the line to it.
+        @raise NotAllowed: if the state is of a version that this papa does not know.
+        @raise ConnectionError: if the anchor has gone.
+        """
+        self._reactor = reactor
+        self._wall = wall
+        self.link = AnchorLink(Channel(descriptor), reactor)
+        self.link.receive_all()
+        self.ledger = Ledger(lambda file: self.link.hold(_LEDGER, [file]), *self.link.take(_LEDGER))
+        taken = self.link.take(_SCRATCH)
+        self._scratch = Scratch(*taken)
+        if not taken:
+            self.link.hold(_SCRATCH, [self._scratch.descriptor])
+        found = self.ledger.entries.get("kernel", {}).get("identity")
+        self.identity: str = found or uuid.uuid4().hex
+        if not found:
+            self.ledger.put("kernel", "identity", self.identity)
+
+    def kernel(self, events: IEventObserver) -> Kernel:
+        """A kernel that holds what the one before has held."""
+        kernel = Kernel(
+            sockets=SystemSockets(self.link),
+            children=AnchoredChildren(self._reactor, self.link, self._scratch, self._wall),
+            wall=self._wall,
+            events=events,
+            ledger=self.ledger,
+        )
+        kernel.restore(self.ledger.entries)
+        self.ledger.entries.clear()
+        return kernel

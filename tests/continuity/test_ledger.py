@@ -1,0 +1,146 @@
+"""What is remembered, however its writer ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import zlib
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from papa.continuity import ledger as module
+from papa.continuity.ledger import FORMAT, Ledger
+from papa.errors import LimitReached, NotAllowed
+from tests.drivers.apart import apart
+
+_NAMES = st.sampled_from(["a", "b", "c"])
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+class LedgerTests(SynchronousTestCase):
+    """One after the other."""
+
+    def setUp(self) -> None:
+        self.files: list[int] = []
+        self.ledger = Ledger(self.files.append)
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """What the next kernel finds, that has nothing but the latest file."""
+        found = Ledger(self.fail, os.dup(self.files[-1])).entries
+        return {kind: entries for kind, entries in found.items() if entries}
+
+    def test_nothing(self) -> None:
+        """There is a file from the beginning."""
+        self.assertEqual((len(self.files), self.entries()), (1, {}))
+
+    def test_put_and_removed(self) -> None:
+        """The last that was put counts, and what was removed is not there."""
+        self.ledger.put("value", "a", "1")
+        self.ledger.put("value", "a", "2")
+        self.ledger.put("value", "b", [1, None, {"x": "ü\udc80"}])
+        self.ledger.put("socket", "a", {})
+        self.ledger.remove("socket", "a")
+        self.ledger.remove("socket", "never")
+        self.assertEqual(self.entries(), {"value": {"a": "2", "b": [1, None, {"x": "ü\udc80"}]}})
+
+    def test_goes_on(self) -> None:
+        """The next kernel writes on in the same file, and the one after it finds both."""
+        self.ledger.put("value", "a", "1")
+        following = Ledger(self.fail, os.dup(self.files[-1]))
+        following.put("value", "b", "2")
+        following.remove("value", "a")
+        self.assertEqual(self.entries(), {"value": {"b": "2"}})
+
+    def test_torn_record(self) -> None:
+        """A record that was not finished does not count, nor does it hide what is written behind it."""
+        self.ledger.put("value", "a", "1")
+        size = os.fstat(self.files[-1]).st_size
+        self.ledger.put("value", "b", "2" * 100)
+        whole = os.fstat(self.files[-1]).st_size
+        for cut in range(size, whole):
+            with self.subTest(cut=cut):
+                torn = os.memfd_create("torn")
+                os.pwrite(torn, os.pread(self.files[-1], cut, 0), 0)
+                following = Ledger(self.fail, torn)
+                self.assertEqual(following.entries["value"], {"a": "1"})
+                following.put("value", "c", "3")
+                self.assertEqual(Ledger(self.fail, os.dup(torn)).entries["value"], {"a": "1", "c": "3"})
+                os.close(torn)
+
+    def test_spoilt_record(self) -> None:
+        """A record whose bytes are not what was written ends the log."""
+        self.ledger.put("value", "a", "1")
+        size = os.fstat(self.files[-1]).st_size
+        self.ledger.put("value", "b", "2")
+        os.pwrite(self.files[-1], b"\x00", size + 12)
+        self.assertEqual(self.entries(), {"value": {"a": "1"}})
+
+    def test_written_anew(self) -> None:
+        """What is out of date takes no more room than what is not, and the new file is given away when it is whole."""
+        self.ledger.put("value", "kept", "x" * 1000)
+        for number in range(5000):
+            self.ledger.put("value", "a", f"{number:05d}" + "y" * 1000)
+        self.assertGreater(len(self.files), 2)
+        self.assertLess(os.fstat(self.files[-1]).st_size, 3 << 20)
+        self.assertEqual(self.ledger.descriptor, self.files[-1])
+        found = self.entries()["value"]
+        self.assertEqual((len(found["kept"]), found["a"][:5]), (1000, "04999"))
+
+    def test_no_room(self) -> None:
+        """When there is no memory the caller is told, and what was there stays."""
+        told, entries = apart(_without_room)
+        self.assertIn("no memory", told)
+        self.assertEqual(entries, {"value": {"a": "1"}})
+
+    def test_from_the_future(self) -> None:
+        """A state of another format is refused, with what to do."""
+        file = os.memfd_create("future")
+        body = json.dumps(["format", "", FORMAT + 1]).encode()
+        os.write(file, module._HEADER.pack(len(body), zlib.crc32(body)) + body)
+        with self.assertRaisesRegex(NotAllowed, f"format {FORMAT + 1}, and this papa knows format {FORMAT}: go on"):
+            Ledger(self.fail, file)
+
+    @given(st.lists(st.tuples(_NAMES, _NAMES, st.one_of(st.none(), _VALUES.map(lambda value: [value]))), max_size=40))
+    @settings(max_examples=100, deadline=None)
+    def test_like_a_dictionary(self, steps: list[tuple[str, str, list[Any] | None]]) -> None:
+        """Whatever is put and removed, the next kernel finds what a dictionary would have."""
+        files: list[int] = []
+        ledger = Ledger(files.append)
+        expected: dict[str, dict[str, Any]] = {}
+        self.patch(module, "_LEAST_WASTE", 100)
+        for kind, name, value in steps:
+            if value is None:
+                ledger.remove(kind, name)
+                expected.get(kind, {}).pop(name, None)
+            else:
+                ledger.put(kind, name, value[0])
+                expected.setdefault(kind, {})[name] = value[0]
+        found = Ledger(self.fail, files[-1]).entries
+        self.assertEqual({kind: each for kind, each in found.items() if each}, {k: v for k, v in expected.items() if v})
+
+
+def _without_room() -> list[Any]:
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    files: list[int] = []
+    ledger = Ledger(files.append)
+    ledger.put("value", "a", "1")
+    limit = os.fstat(files[-1]).st_size + 50
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    said = ""
+    for _ in range(2):
+        try:
+            ledger.put("value", "b", "2" * 100)
+        except LimitReached as error:
+            said = str(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return [said, Ledger(print, os.dup(files[-1])).entries]

@@ -1,0 +1,233 @@
+"""Output in a memory file: what is on it after every kind of end, and that a journal on it is a journal."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papa.continuity.tape import Scratch, Tape
+from papa.kernel.journal import Journal
+from papa.records import STDERR, STDOUT
+from tests.kernel import test_journal
+
+
+class TapedJournal(Journal):
+    """A journal whose output goes through a pipe and onto a tape."""
+
+    def __init__(self, limit: int, *, lossless: bool = False) -> None:
+        self.files: list[int] = []
+        self.tape = Tape(Scratch(), self.files.extend)
+        self.pipe = os.pipe()
+        super().__init__(limit, lossless=lossless, tape=self.tape)
+
+    def append(self, channel: int, data: bytes, now: float) -> None:
+        """Print it."""
+        for begin in range(0, len(data), 65536):
+            os.write(self.pipe[1], data[begin : begin + 65536])
+            if self.discarding:
+                os.read(self.pipe[0], 65536)
+                continue
+            self.stored(channel, self.tape.record(self.pipe[0], channel, now), now)
+            self.release_tape()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.tape.close()
+        os.close(self.pipe[0])
+        os.close(self.pipe[1])
+
+
+class _OnTape(SynchronousTestCase):
+    """Has the journals of a test lie on tapes."""
+
+    def setUp(self) -> None:
+        def journal(limit: int, *, lossless: bool = False) -> TapedJournal:
+            made = TapedJournal(limit, lossless=lossless)
+            self.addCleanup(made.close)
+            return made
+
+        self.patch(test_journal, "Journal", journal)
+
+
+class TakeTests(_OnTape, test_journal.TakeTests):
+    """L{test_journal.TakeTests}."""
+
+
+class CoalesceTests(_OnTape, test_journal.CoalesceTests):
+    """L{test_journal.CoalesceTests}."""
+
+
+class HoleTests(_OnTape, test_journal.HoleTests):
+    """L{test_journal.HoleTests}."""
+
+
+class AcknowledgeTests(_OnTape, test_journal.AcknowledgeTests):
+    """L{test_journal.AcknowledgeTests}."""
+
+
+class DiscardTests(_OnTape, test_journal.DiscardTests):
+    """L{test_journal.DiscardTests}."""
+
+
+class TapeTests(SynchronousTestCase):
+    """The tape itself."""
+
+    def setUp(self) -> None:
+        self.scratch = Scratch()
+        self.files: list[int] = []
+        self.tape = Tape(self.scratch, self.files.extend)
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.reading, False)
+        self.addCleanup(os.close, self.reading)
+
+    def write(self, data: bytes) -> None:
+        os.write(self.writing, data)
+
+    def next_tape(self) -> Tape:
+        """The tape as another kernel finds it."""
+        return Tape(Scratch(os.dup(self.scratch.descriptor)), self.fail, self.files)
+
+    def test_made_when_needed(self) -> None:
+        """Nothing is made before there is output; the files are given away before anything is in them."""
+        self.assertEqual((self.files, list(self.tape.entries(0, 0))), ([], []))
+        sizes: list[int] = []
+        self.tape = Tape(self.scratch, lambda files: sizes.extend(os.fstat(each).st_size for each in files))
+        self.write(b"abc")
+        self.assertEqual(self.tape.record(self.reading, STDOUT, 1.0), 3)
+        self.assertEqual(sizes, [0, 0])
+
+    def test_empty_and_ended(self) -> None:
+        """An empty pipe is told from one that has come to its end."""
+        self.assertRaises(BlockingIOError, self.tape.record, self.reading, STDOUT, 1.0)
+        os.close(self.writing)
+        self.assertEqual(self.tape.record(self.reading, STDOUT, 1.0), 0)
+
+    def test_entries(self) -> None:
+        """What was noted is found by another kernel, from any entry on."""
+        for number, (data, channel) in enumerate(((b"one", STDOUT), (b"two!", STDERR), (b"three", STDOUT))):
+            self.write(data)
+            self.tape.record(self.reading, channel, float(number))
+            self.tape.note(number, [3, 7, 12][number], float(number), channel)
+        found = self.next_tape()
+        self.assertEqual(list(found.entries(0, 0)), [(3, 0.0, STDOUT), (7, 1.0, STDERR), (12, 2.0, STDOUT)])
+        self.assertEqual(list(found.entries(2, 7)), [(12, 2.0, STDOUT)])
+        self.assertEqual(list(found.entries(3, 12)), [])
+        self.assertEqual(found.read(2, 4), b"etwo")
+
+    def test_killed_before_the_entry(self) -> None:
+        """What is on the tape and not in the index has the channel and the time of the scratch."""
+        self.write(b"one")
+        self.tape.record(self.reading, STDOUT, 1.0)
+        self.tape.note(0, 3, 1.0, STDOUT)
+        self.write(b"two!")
+        self.tape.record(self.reading, STDERR, 5.0)
+        self.assertEqual(list(self.next_tape().entries(0, 0)), [(3, 1.0, STDOUT), (7, 5.0, STDERR)])
+        # It is in the index from now on.
+        self.assertEqual(list(self.next_tape().entries(1, 3)), [(7, 5.0, STDERR)])
+
+    def test_killed_after_another(self) -> None:
+        """The scratch tells of the last tape that something was put on, and of no other."""
+        self.write(b"one")
+        self.tape.record(self.reading, STDERR, 1.0)
+        other = Tape(self.scratch, lambda files: None)
+        self.write(b"two")
+        other.record(self.reading, STDOUT, 2.0)
+        self.assertEqual(list(self.next_tape().entries(0, 0)), [(3, 0.0, STDOUT)])
+
+    def test_space_is_given_back(self) -> None:
+        """What was released takes no memory; what was not is still there."""
+        piece = bytes(range(256)) * 256
+        for _ in range(64):
+            self.write(piece)
+            self.tape.record(self.reading, STDOUT, 1.0)
+        full = os.fstat(self.files[0]).st_blocks
+        self.tape.release(63 * len(piece), 0)
+        self.assertLess(os.fstat(self.files[0]).st_blocks, full // 8)
+        self.assertEqual(self.tape.read(63 * len(piece), len(piece)), piece)
+        self.assertEqual(os.fstat(self.files[0]).st_size, 64 * len(piece))
+
+    def test_index_is_given_back(self) -> None:
+        """So are entries."""
+        self.write(b"x")
+        self.tape.record(self.reading, STDOUT, 1.0)
+        for number in range(40_000):
+            self.tape.note(number, number + 1, 1.0, STDOUT)
+        full = os.fstat(self.files[1]).st_blocks
+        self.tape.release(0, 39_000)
+        self.assertLess(os.fstat(self.files[1]).st_blocks, full // 8)
+
+    def test_killed_at_any_moment(self) -> None:
+        """Whenever its writer is killed, a byte is on the tape or in the pipe, and never in both or neither."""
+        text = b"".join(b"%07d\n" % number for number in range(40_000))
+        for delay in (0.0, 0.001, 0.003, 0.006, 0.01):
+            with self.subTest(delay=delay):
+                self.assertEqual(self.after_a_kill(text, delay), text)
+
+    def after_a_kill(self, text: bytes, delay: float) -> bytes:
+        """What is on a tape and in the pipe behind it after somebody who copied from one to the other was killed."""
+        data, index = os.memfd_create("data"), os.memfd_create("index")
+        scratch = Scratch()
+        reading, writing = os.pipe()
+        descriptors = (reading, data, index, scratch.descriptor)
+        source = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(writing)], pass_fds=[writing], stdin=subprocess.PIPE
+        )
+        os.close(writing)
+        recorder = subprocess.Popen([sys.executable, "-c", _RECORDER, *map(str, descriptors)], pass_fds=descriptors)
+        assert source.stdin is not None
+        source.stdin.write(text)
+        source.stdin.close()
+        _await(lambda: os.fstat(data).st_size > 0)
+        _spin(delay)
+        recorder.send_signal(signal.SIGKILL)
+        recorder.wait()
+        tape = Tape(Scratch(scratch.descriptor), self.fail, [data, index])
+        while _recorded(tape, reading):
+            pass
+        source.wait()
+        size = os.fstat(data).st_size
+        found = tape.read(0, size)
+        os.close(reading)
+        tape.close()
+        return found
+
+
+_WRITER = """
+import os, sys
+fd = int(sys.argv[1])
+data = sys.stdin.buffer.read()
+while data:
+    data = data[os.write(fd, data[:1000]):]
+"""
+_RECORDER = """
+import select, sys
+from papa.continuity.tape import Scratch, Tape
+reading, data, index, scratch = map(int, sys.argv[1:])
+tape = Tape(Scratch(scratch), print, [data, index])
+select.select([reading], [], [])
+while tape.record(reading, 1, 1.0):
+    select.select([reading], [], [])
+"""
+
+
+def _recorded(tape: Tape, pipe: int) -> int:
+    select.select([pipe], [], [])
+    return tape.record(pipe, STDOUT, 1.0)
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    while not condition():
+        pass
+
+
+def _spin(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass

@@ -46,7 +46,9 @@ class Papa(Conversation):
     """A client of a kernel, with a method for each command; a kernel is started if none runs."""
 
     def _watch(self, command: MakeProcess | WatchProcesses) -> Watcher:
-        return Watcher(self, self._begin_watch(command))
+        connection = self._begin_watch(command)
+        request = WatchProcesses(names=(command.name,)) if isinstance(command, MakeProcess) else command
+        return Watcher(self, connection, request)
 
     def make_socket(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
-from papa.commands import Command, MakeProcess, WatchEvents, WatchProcesses
-from papa.errors import ConnectionLost, Error, Unreachable
+from papa.client.progress import Progress
+from papa.commands import Command, ListProcesses, MakeProcess, WatchEvents, WatchProcesses
+from papa.errors import ConnectionLost, Error, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from papa.client.private import PrivateKernel
@@ -68,27 +70,38 @@ class Conversation:
         self.close()
 
     def _connect(self, *, start: bool = False) -> Connection:
+        self.connection = self._new_connection(start=start)
+        return self.connection
+
+    def _new_connection(self, *, start: bool = False) -> Connection:
         if self._debug_mode and self._kernel is None:
             self._kernel = self._private_kernel()
         if self._kernel:
             self.location = self._kernel.location
         location = self.location
+        deadline = time.monotonic() + self.connection_timeout
         try:
-            try:
-                self.connection = Connection(location, self.connection_timeout)
-            except (OSError, ConnectionLost):  # Lost before the greeting: it was just about to end.
-                if not start or self._kernel:
-                    raise
-                # Few clients start a kernel; the papa command is to answer quickly.
-                from papa.client.autostart import start_once
+            while True:
+                try:
+                    connection = Connection(location, self.connection_timeout)
+                    break
+                except ConnectionLost:
+                    # Lost before the greeting: it was just about to end, and perhaps another goes on from it.
+                    if time.monotonic() > deadline:
+                        raise
+                except OSError:
+                    if not start or self._kernel:
+                        raise
+                    # Few clients start a kernel; the papa command is to answer quickly.
+                    from papa.client.autostart import start_once
 
-                start_once(location, self.connection_timeout)
-                self.connection = Connection(location, self.connection_timeout)
+                    start_once(location, self.connection_timeout)
+                    start = False
         except OSError as error:
             raise Unreachable(f"No kernel answers at {location}: {error.strerror or error}") from error
         if self._kernel:
             self._kernel.connected()
-        return self.connection
+        return connection
 
     def _private_kernel(self) -> PrivateKernel | None:
         """The debugging kernel of this process; L{None} if another kernel answers where one was asked for."""
@@ -136,8 +149,56 @@ class Conversation:
                 raise
 
     def _ask(self, command: Command) -> Any:
-        with self._conversation() as connection:
-            return connection.ask(command)
+        """Ask; again if that does no harm, when the connection was lost to a kernel that another goes on from."""
+        deadline: float | None = None
+        while True:
+            kernel = None
+            try:
+                with self._conversation() as connection:
+                    kernel = connection.greeting.kernel
+                    return connection.ask(command)
+            except ConnectionLost:
+                deadline = time.monotonic() + self.connection_timeout if deadline is None else deadline
+                if not command.repeatable or kernel is None or time.monotonic() > deadline:
+                    raise
+            with self._lock:
+                self.connection = self._reconnected(kernel)
+
+    def _reconnected(self, kernel: str) -> Connection:
+        """
+        A connection to the kernel that goes on from one that was lost.
+
+        @raise ConnectionLost: if there is none.
+        """
+        try:
+            connection = self._new_connection()
+        except Unreachable as error:
+            raise ConnectionLost(f"Lost connection: {error}") from error
+        if connection.greeting.kernel == kernel:
+            return connection
+        self.discard(connection)
+        raise ConnectionLost("The kernel was replaced by another: what it held is not there any more")
+
+    def resume(self, lost: Connection, progress: Progress) -> Connection | None:
+        """Watch on, on another connection to the same kernel, or to the one that goes on from it."""
+        self.discard(lost)
+        deadline = time.monotonic() + self.connection_timeout
+        while True:
+            connection = self._reconnected(lost.greeting.kernel)
+            try:
+                request = progress.left(connection.ask(ListProcesses()))
+                if request is None:
+                    self.take_back(connection)
+                    return None
+                connection.begin_watch(request)
+            except (ConnectionLost, NotFound):
+                # Killed again, or something was removed just now.
+                self.discard(connection)
+                if time.monotonic() > deadline:
+                    raise
+                continue
+            progress.began(connection.watched)
+            return connection
 
     def _begin_watch(self, command: MakeProcess | WatchProcesses | WatchEvents) -> Connection:
         """Start a watch; the connection is the watch's own until L{take_back}."""

@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ class Connection:
     One connection: asks one thing after the other, or watches.
 
     @ivar greeting: what the kernel said of itself.
+    @ivar watched: the processes of the watch as it began: by name, the invocation.
     """
 
     def __init__(self, location: Location, timeout: float) -> None:
@@ -57,6 +59,7 @@ class Connection:
         self._taken: list[Item | Happened] = []
         self._numbers = itertools.count(1)
         self._watch = 0
+        self.watched: Mapping[str, str] = {}
         self._ended = False
         self._stopping: int | None = None
         self._descriptors: dict[int, int] = {}
@@ -205,7 +208,7 @@ class Connection:
         answer = self._await_answer(self._send_question(request), alone=True)
         watching, _ = program.read_answer(request, answer)
         assert isinstance(watching, Watching)
-        self._watch = watching.watch
+        self._watch, self.watched = watching.watch, watching.processes
         self._ended = False
         self._stopping = None
 

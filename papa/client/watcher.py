@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, cast
 
 from papa.client.program import Connection
-from papa.errors import Error, fell_behind
+from papa.client.progress import Progress
+from papa.commands import WatchProcesses
+from papa.errors import ConnectionLost, Error, fell_behind
 from papa.records import STDOUT, Closed, Happened, Hole, Item, Output
 
 __all__ = ["EventReader", "ProcessOutput", "Watcher"]
@@ -36,6 +38,14 @@ class Owner(Protocol):
     def discard(self, connection: Connection) -> None:
         """The connection is of no more use."""
 
+    def resume(self, lost: Connection, progress: Progress) -> Connection | None:
+        """
+        Watch on, on another connection to the same kernel, or to the one that goes on from it.
+
+        @return: L{None} if nothing is left to watch.
+        @raise ConnectionLost: if it is gone for good.
+        """
+
 
 class Watcher:
     """
@@ -48,8 +58,13 @@ class Watcher:
     @ivar holes: where a full buffer dropped output before it could be read.
     """
 
-    def __init__(self, papa_object: Owner, connection: Connection) -> None:
+    def __init__(self, papa_object: Owner, connection: Connection, request: WatchProcesses) -> None:
+        """
+        @param request: what C{connection} watches.
+        """
         self.papa_object = papa_object
+        self._progress = Progress(request)
+        self._progress.began(connection.watched)
         self.connection: Connection | None = connection
         self.exit_code: dict[str, int] = {}
         self.holes: list[Hole] = []
@@ -123,14 +138,21 @@ class Watcher:
         @raise Error: if the connection is lost.
         """
         with self._lock:
-            self.acknowledge()
-            if self.connection is None:
-                return None
-            items = cast("list[Item] | None", self.connection.read_batch())
-            if items is None:
-                self._give_back()
-                return None
-            self._need_ack = True
+            items: list[Item] = []
+            while not items:
+                self.acknowledge()
+                if self.connection is None:
+                    return None
+                try:
+                    batch = cast("list[Item] | None", self.connection.read_batch())
+                except ConnectionLost:
+                    self._resume()
+                    continue
+                if batch is None:
+                    self._give_back()
+                    return None
+                items = self._progress.fresh(batch)
+                self._need_ack = True
         for item in items:
             if isinstance(item, Closed):
                 self.exit_code[item.name] = item.exit_code
@@ -143,7 +165,17 @@ class Watcher:
         with self._lock:
             if self._need_ack:
                 self._need_ack = False
-                self._open().acknowledge()
+                try:
+                    self._open().acknowledge()
+                except ConnectionLost:
+                    # What was read comes again, is known, and is acknowledged then.
+                    self._resume()
+
+    def _resume(self) -> None:
+        """Go on where another kernel goes on from the one that was lost."""
+        lost, self.connection = self._open(), None
+        self._need_ack = False
+        self.connection = self.papa_object.resume(lost, self._progress)
 
     def close(self) -> None:
         """Acknowledge what was read, and stop watching."""

@@ -26,6 +26,7 @@ NOT_COMMANDS = {
     "set_default_connection_timeout",
     "set_default_path",
     "set_default_port",
+    "resume",
     "take_back",
 }
 #: Where papa 1.0.6 has other names for a field, names are given one by one, or a descriptor as the object that has it.

@@ -1,0 +1,1 @@
+"""A load whose every byte is accounted for, and a kernel that is killed under it."""

@@ -1,0 +1,144 @@
+"""The ordeal: a kernel at its anchor, under load, ended in every way again and again."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from papa import places
+from papa.client.blocking import Papa
+from papa.errors import Unreachable
+from papa.torture.load import Load
+from papa.torture.score import Score
+
+__all__ = ["torture"]
+
+#: How long everything may take to come to its end afterwards, in seconds.
+_PATIENCE = 60.0
+#: How many of the kernels are ended only after all clients have got something done with them.
+_IN_ITS_WORK = 0.8
+
+
+def torture(
+    *,
+    seed: int,
+    seconds: float,
+    kills: int | None = None,
+    printers: int = 8,
+    lines: int = 3000,
+    tell: Callable[[Score], object] = lambda score: None,
+) -> Score:
+    """
+    Torture a kernel that is started for it, in a runtime folder of its own. Only its own descendants are touched.
+
+    @param seconds: how long.
+    @param kills: end after so many kernels, if that comes first.
+    @param tell: called after each kernel.
+    @return: the score card.
+    """
+    chance = random.Random(seed)  # noqa: S311 - it need not be hard to guess
+    score = Score()
+    with _anchor() as (path, anchor):
+        load = Load(path, score, seed=chance.randrange(1 << 30), printers=printers, lines=lines)
+        load.start()
+        end = time.monotonic() + seconds
+        ways = [_kill, _kill, _stop_and_kill]
+        while time.monotonic() < end and (kills is None or sum(score.kernels.values()) < kills):
+            # Most of the time it is killed in its work; sometimes while it comes to serve.
+            if chance.random() < _IN_ITS_WORK:
+                load.await_progress(end)
+            time.sleep(chance.choice((0.0, 0.01, 0.1, 0.3)) * chance.random())
+            if anchor.poll() is not None:
+                score.fault("errors", f"the anchor ended with {anchor.returncode}")
+                break
+            chance.choice(ways)(anchor.pid, score)
+            tell(score)
+        load.finish(_PATIENCE)
+    return score
+
+
+@contextmanager
+def _anchor() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A kernel at its anchor, and where it serves programs."""
+    folder = tempfile.mkdtemp(prefix="papa-torture-")
+    path = places.control_path(folder)
+    log = os.path.join(folder, "log")
+    try:
+        with open(log, "wb") as output:
+            anchor = subprocess.Popen(
+                [sys.executable, "-P", "-m", "papa", "serve", "--anchor", "-u", os.path.join(folder, "console")],
+                env={**os.environ, "PAPA_RUNTIME_DIR": folder},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            _await(path, anchor, log)
+            yield path, anchor
+        finally:
+            _end(path, anchor)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await(path: str, anchor: subprocess.Popen[bytes], log: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not os.path.exists(path):
+        if anchor.poll() is not None or time.monotonic() > deadline:
+            with open(log, encoding="utf-8") as said:
+                raise Unreachable(f"The kernel does not come up: {said.read().strip()[-500:]}")
+        time.sleep(0.01)
+
+
+def _end(path: str, anchor: subprocess.Popen[bytes]) -> None:
+    """End what is left, by what papa itself says of it: first the processes, then papa."""
+    if anchor.poll() is not None:
+        return
+    with suppress(Exception), Papa(path) as papa:
+        for process in papa.list_processes().values():
+            if process["running"]:
+                with suppress(ProcessLookupError):
+                    os.kill(process["pid"], signal.SIGKILL)
+    anchor.terminate()
+    try:
+        anchor.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        anchor.kill()
+        anchor.wait()
+
+
+def _kernel_of(anchor: int) -> int | None:
+    """The kernel: the child of the anchor that is in its session."""
+    with open(f"/proc/{anchor}/task/{anchor}/children", encoding="ascii") as children:
+        for pid in children.read().split():
+            with suppress(ProcessLookupError):
+                if os.getsid(int(pid)) == os.getsid(anchor):
+                    return int(pid)
+    return None
+
+
+def _kill(anchor: int, score: Score) -> None:
+    pid = _kernel_of(anchor)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            score.killed("killed")
+
+
+def _stop_and_kill(anchor: int, score: Score) -> None:
+    """Have it stand still for a moment first: clients and children wait meanwhile."""
+    pid = _kernel_of(anchor)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.05)
+            os.kill(pid, signal.SIGKILL)
+            score.killed("stopped and killed")

@@ -71,7 +71,8 @@ class PeerTestCase(SynchronousTestCase):
         if os.geteuid() != 0:
             self.skipTest("only root can become another user")
         process = subprocess.Popen(
-            [sys.executable, "-c", _STRANGER, family, kind, *address],
+            # Without site-packages: a measurement of coverage that begins there could not be kept as another user.
+            [sys.executable, "-S", "-c", _STRANGER, family, kind, *address],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -345,6 +345,7 @@ class IRemoteKernel(Interface):
         bufsize: int = 1 << 20,
         overflow: str = "drop-oldest",
         listen: Iterable[str] = (),
+        exclusive: bool = False,
     ) -> object:
         """Start a process: L{Process}."""
 

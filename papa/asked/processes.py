@@ -56,7 +56,7 @@ Options come before the program; -- ends them. In arguments and in env,
 $(socket.NAME.fileno) and $(socket.NAME.port) stand for those of a held socket.
 The program gets no environment but what env gives it. It is looked up in the
 PATH of that environment, or in /bin and /usr/bin.
-Making the same process again gives the one that is held.
+Making the same process again gives the one that is held, unless exclusive=1.
 
 Examples:
     make process web /usr/bin/gunicorn --bind fd://$(socket.web.fileno) app:app
@@ -127,6 +127,13 @@ Examples:
         hint="SOCKET,...",
         default=(),
         parse=parameters.listed(),
+    )
+    exclusive: bool = parameters.option(
+        "exclusive",
+        "1: refuse if there is a process of this name, even if it was made the same",
+        hint="0|1",
+        default=False,
+        parse=parameters.flag,
     )
     watch: bool = parameters.option(
         "watch",

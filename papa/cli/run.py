@@ -18,7 +18,7 @@ from papa.cli.failures import fail
 from papa.cli.printing import printer
 from papa.client.blocking import Papa, Watcher
 from papa.client.streams import DEVNULL
-from papa.errors import BadRequest
+from papa.errors import AlreadyDiffers, BadRequest
 
 __all__ = ["command"]
 
@@ -81,8 +81,11 @@ def command(ctx: click.Context, /, name: str, program: tuple[str, ...], **option
         papa run -d --bufsize 10m job -- ./job.sh --fast
     """
     with started_kernel(ctx) as papa:
-        _refuse_existing(papa, name)
-        process = _start(papa, name, program, options)
+        try:
+            process = _start(papa, name, program, options)
+        except AlreadyDiffers:
+            _refuse_existing(papa, name)
+            raise
         if options["detach"]:
             if options["as_json"]:
                 click.echo(json.dumps({"name": name, "pid": process["pid"]}))
@@ -117,6 +120,8 @@ def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str
         "bufsize": options["bufsize"],
         "overflow": options["overflow"],
         "listen": options["listen"],
+        # Who runs something means a process of its own, whoever else runs the same at the same moment.
+        "exclusive": True,
         "stdout": silent,
         "stderr": silent,
     }

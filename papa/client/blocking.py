@@ -154,6 +154,7 @@ class Papa(Conversation):
         stdin: int | None = None,
         overflow: str | None = None,
         listen: Iterable[str] = (),
+        exclusive: bool = False,
     ) -> Any:
         """
         Have papa start a program; or get the process that was made so before.
@@ -168,6 +169,7 @@ class Papa(Conversation):
         @param stdin: C{DEVNULL} (the default) or C{PIPE}, for L{write_process}.
         @param overflow: C{"drop-oldest"} (the default) or C{"block"}: let the program wait for a reader.
         @param listen: names of held sockets to hand over as LISTEN_FDS.
+        @param exclusive: refuse if there is a process of this name, even if it was made the same.
         @return: what L{list_processes} gives of it; with C{watch_immediately} a L{Watcher}.
         @raise Error: if it cannot be started, or the name is taken by another process.
         """
@@ -186,6 +188,7 @@ class Papa(Conversation):
             "bufsize": parameters.size(bufsize) if isinstance(bufsize, str) else bufsize,
             "overflow": overflow,
             "listen": tuple(listen),
+            "exclusive": exclusive,
             "watch": bool(watch_immediately),
         }
         if bufsize != 0:

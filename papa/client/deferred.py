@@ -269,8 +269,9 @@ class RemoteKernel:
         bufsize: int = 1 << 20,
         overflow: str = "drop-oldest",
         listen: Iterable[str] = (),
+        exclusive: bool = False,
     ) -> Process:
-        """Start a program and capture its output, or get the process that was made so before."""
+        """Start a program and capture its output, or, if not C{exclusive}, get the one that was made so before."""
         request = MakeProcess(
             name=name,
             args=tuple(args),
@@ -288,6 +289,7 @@ class RemoteKernel:
             bufsize=bufsize,
             overflow=overflow,
             listen=tuple(listen),
+            exclusive=exclusive,
         )
         process: Process = await self._ask(request)
         return process

@@ -298,7 +298,7 @@ class Processes:
         return len(self._held)
 
     def make(self, request: MakeProcess) -> Process:
-        """Start a process, or give the one that was made with the same request."""
+        """Start a process, or give the one that was made with the same request, unless a new one is asked for."""
         identity = self._driver.identity(request)
         existing = self._held.get(request.name)
         if existing is not None:
@@ -352,9 +352,14 @@ class Processes:
                 f"Process {request.name} was removed and still runs, with pid {existing.pid}: "
                 "its name is free once it has exited; choose another until then"
             )
+        if request.exclusive:
+            raise AlreadyDiffers(
+                f"Process {request.name} has already been created, with pid {existing.pid}: "
+                "remove it first, or choose another name"
+            )
         # Users are compared by what they are, not by how they are called.
         before, after = (
-            dataclasses.replace(each, watch=False, uid=None, gid=None, groups=None)
+            dataclasses.replace(each, exclusive=False, watch=False, uid=None, gid=None, groups=None)
             for each in (existing.request, request)
         )
         different = list(differences(before, after))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,14 @@ class RunTestCase(SharedKernelTestCase):
     def run_raw(self, *arguments: str, code: int = 0) -> str:
         """What a program prints that is run under the name C{x}."""
         return self.papa("run", "--raw", *arguments, code=code).stdout
+
+
+def is_connected(pid: int) -> bool:
+    """Whether a process has a socket open."""
+    folder = f"/proc/{pid}/fd"
+    with contextlib.suppress(FileNotFoundError):
+        return any(os.readlink(f"{folder}/{each}").startswith("socket:") for each in os.listdir(folder))
+    return False
 
 
 class EndTests(RunTestCase):
@@ -217,6 +226,21 @@ class HeldTests(RunTestCase):
         finished = self.papa("run", "job", "--", "sleep", "1000", code=1)
         self.assertEqual(finished.stdout, "")
         self.assertIn(f"job runs already, with pid {pid}", finished.stderr)
+
+    def test_same_at_once(self) -> None:
+        """Of several who run the same at the same moment one has its process, and the others are told so."""
+        command = [script("papa"), "run", "-d", "job", "--", "sleep", "1000"]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        self.kernel.process.send_signal(signal.SIGSTOP)
+        try:
+            runs = [subprocess.Popen(command, env=self.environ, text=True, **pipes) for _ in range(5)]
+            until(lambda: all(is_connected(run.pid) for run in runs), "that all wait for the kernel")
+        finally:
+            self.kernel.process.send_signal(signal.SIGCONT)
+        said = sorted(run.communicate()[1] for run in runs)
+        self.assertEqual(sorted(run.returncode for run in runs), [0, 1, 1, 1, 1], said)
+        for each in said[1:]:
+            self.assertRegex(each, "^papa: job runs already, with pid ")
 
     def test_ended_name(self) -> None:
         """So is the name of one that has ended and was not collected."""

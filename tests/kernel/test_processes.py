@@ -85,6 +85,17 @@ class MakingTests(SynchronousTestCase):
             self.assertIn(f"Process job has already been created with another {named}:", str(error))
         self.assertEqual((house.process(), len(house.children.children)), (before, 1))
 
+    def test_exclusive(self) -> None:
+        """Who asks for a new process never gets one that is there, running or ended; the next may have it."""
+        house = House()
+        child = house.child(exclusive=True)
+        made = house.process()
+        error = self.assertRaises(AlreadyDiffers, house.make, exclusive=True)
+        self.assertIn(f"Process job has already been created, with pid {made.pid}:", str(error))
+        self.assertEqual((house.make(), len(house.children.children)), (made, 1))
+        child.exit(0)
+        self.assertRaises(AlreadyDiffers, house.make, exclusive=True)
+
     def test_same_user_said_otherwise(self) -> None:
         """Users are compared by what they are: a group that is the user's own may be named or not."""
         house = House()

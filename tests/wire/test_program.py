@@ -109,6 +109,7 @@ FIELDS: dict[type[Command], dict[str, st.SearchStrategy[Any]]] = {
         "bufsize": st.integers(0, 1 << 40),
         "overflow": st.sampled_from(["drop-oldest", "block"]),
         "listen": st.lists(names, max_size=3).map(tuple),
+        "exclusive": st.booleans(),
         "watch": st.booleans(),
     },
     ListProcesses: pages,

@@ -51,6 +51,7 @@ READINGS: dict[str, list[tuple[str, Any]]] = {
     "stderr": [("pipe", "pipe"), ("0", "null"), ("stdout", "stdout")],
     "bufsize": [("0", 0), ("1", 1), ("1g", 1 << 30)],
     "listen": [("", ()), ("a,b", ("a", "b"))],
+    "exclusive": [("1", True), ("0", False)],
     "watch": [("1", True), ("0", False)],
     "observe": [("1", True), ("0", False)],
     "follow": [("1", True), ("0", False)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import resource
@@ -268,6 +269,11 @@ class InheritedTests(RealChildrenTestCase):
 
     def test_standard_streams(self) -> None:
         """What is not a pipe is /dev/null, never a file of papa's."""
+        own = os.dup(0)
+        self.addCleanup(os.close, own)
+        self.addCleanup(os.dup2, own, 0)
+        with open(self.program(""), encoding="utf-8") as other:
+            os.dup2(other.fileno(), 0)
         for fields in self.prepared():
             files = files_of(self.sleeper(stdout="null", stderr="stdout", **fields))
             self.assertEqual(files, dict.fromkeys((0, 1, 2), "/dev/null"))
@@ -393,6 +399,15 @@ class ListenTests(RealChildrenTestCase):
                     "LISTEN_FDNAMES": ":".join(f"name{number}" for number in range(count)),
                 },
             )
+
+    def test_variables_that_python_does_not_know(self) -> None:
+        """What a library has set in papa's environment behind Python's back does not reach a child."""
+        libc = ctypes.CDLL(None)
+        libc.setenv(b"BEHIND", b"papa's", 1)
+        self.addCleanup(libc.unsetenv, b"BEHIND")
+        (held,) = self.held(1)
+        for fields in ({}, {"inherit_env": True}):
+            self.assertNotIn("BEHIND", environment_of(self.sleeper(listen=(("a", held.fileno()),), **fields)))
 
     def test_with_everything_else(self) -> None:
         """Limits, another user, and sockets under their own number go together with it."""

@@ -145,6 +145,11 @@ class PeerUidTests(PeerTestCase):
         self.assertEqual(server.recv(1), b"")
         self.assertIsNone(peer_uid(server))
 
+    def test_not_accepted(self) -> None:
+        """A peer that nobody has taken up is nobody's: its row has uid 0 and no inode, though it is established."""
+        for look_up in (_unaccepted, _unaccepted_without_netlink):
+            self.assertEqual(apart(look_up), [None] * len(self.hosts()))
+
     def test_not_connected(self) -> None:
         """A socket without a peer has none."""
         with socket.socket() as sock:
@@ -214,3 +219,21 @@ def _peers() -> list[int | None]:
 def _peers_without_netlink() -> list[int | None]:
     forbid("socket", socket.AF_NETLINK)
     return _peers()
+
+
+def _unaccepted() -> list[int | None]:
+    """What is said of peers that wait to be accepted."""
+    found = []
+    for family, host in HOSTS:
+        if reachable(family, host):
+            with (
+                socket.create_server((host, 0), family=socket.AddressFamily(family)) as server,
+                socket.create_connection(server.getsockname()[:2], timeout=PATIENCE) as client,
+            ):
+                found.append(peer_uid(client))
+    return found
+
+
+def _unaccepted_without_netlink() -> list[int | None]:
+    forbid("socket", socket.AF_NETLINK)
+    return _unaccepted()

@@ -22,6 +22,8 @@ class LifeTests(KernelTestCase):
 
     def test_children_outlive_it(self) -> None:
         """No child is signalled when the kernel ends; the log names those left behind."""
+        # Where this very process was started to ignore it, as in the background of a script, the kernel would, too.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         kernel = self.serve()
         with kernel.talk() as talk:
             pid = int(talk.ask("make process lonely /bin/sleep 1000").split(" pid=")[1].split()[0])

@@ -758,6 +758,15 @@ class RefusedStartTests(RealChildrenTestCase):
                 self.assertEqual(message, "Cannot start '/bin/sh' now: Too many open files")
             self.assertEqual(code, [3], kind)
 
+    def test_no_process_left(self) -> None:
+        """With no process left a start is refused and leaves nothing; with one to be had again it succeeds."""
+        for kind in ("plain", "limited"):
+            refusal, code = apart(_spawn_with_no_process, kind)
+            self.assertEqual(
+                refusal, ["LimitReached", "Cannot start '/bin/sh' now: Resource temporarily unavailable", []]
+            )
+            self.assertEqual(code, [3], kind)
+
 
 class DescriptorLimitTests(RealChildrenTestCase):
     """The limit of open files that children have."""
@@ -924,6 +933,37 @@ def _spawn_with_too_few(kind: str) -> tuple[list[tuple[str, str, list[int], bool
         return refusals, []
 
     result: tuple[list[tuple[str, str, list[int], bool]], list[object]] = react(work)
+    return result
+
+
+def _spawn_with_no_process(kind: str) -> tuple[tuple[str, str, list[int]], list[object]]:
+    """Try to start a child as a user who may have no process more, then with one more allowed."""
+    held = socket.create_server(("127.0.0.1", 0))
+    if os.geteuid() == 0:
+        # A limit of processes does not hold for root; and it counts all of a user's, wherever they come from.
+        user = (1 << 30) + os.getpid()
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    children = SystemChildren(reactor, DescriptorLimit())
+    asked = spec("/bin/sh", "-c", "exit 3", identity=own_identity(), **_ways(held)[kind])
+
+    async def work() -> tuple[tuple[str, str, list[int]], list[object]]:
+        before = open_files()
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+        try:
+            children.spawn(asked, Audience())
+            refusal = ("", "nothing was refused", [])
+        except Error as error:
+            refusal = (type(error).__name__, str(error), sorted({*open_files()} - {*before}))
+        resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+        audience = Audience()
+        children.spawn(asked, audience)
+        await audience.until_over()
+        return refusal, audience.codes
+
+    result: tuple[tuple[str, str, list[int]], list[object]] = react(work)
     return result
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from zope.interface import implementer
@@ -23,6 +25,9 @@ _LOWEST: Final = 64
 
 #: Linux's number; the name came to Python's socket module only for some systems.
 _SO_BINDTODEVICE: Final = getattr(socket, "SO_BINDTODEVICE", 25)
+
+#: Read by the C library, see resolv.conf(5).
+_RESOLVER_OPTIONS: Final = "RES_OPTIONS"
 
 _FAMILIES: Final = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _TYPES: Final = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM, "seqpacket": socket.SOCK_SEQPACKET}
@@ -192,7 +197,8 @@ def _hold_unix(spec: MakeSocket) -> HeldSocket:
 
 def _hold_inet(spec: MakeSocket) -> HeldSocket:
     try:
-        found = socket.getaddrinfo(spec.host, spec.port, _FAMILIES[spec.family], _TYPES[spec.type])
+        with _impatience():
+            found = socket.getaddrinfo(spec.host, spec.port, _FAMILIES[spec.family], _TYPES[spec.type])
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SocketFailed(f"Host {spec.host!r} has no {spec.family} address here: {reason}") from error
@@ -208,6 +214,24 @@ def _hold_inet(spec: MakeSocket) -> HeldSocket:
         sock.close()
         raise _failed(spec, error) from error
     return held
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """
+    A moment in which the C library gives up soon on a nameserver that does not answer.
+
+    Numbers and names in /etc/hosts it looks up at once. For any other name all of papa waits, unless its operator knows
+    better no more than two seconds for each nameserver, instead of ten.
+    """
+    if _RESOLVER_OPTIONS in os.environ:
+        yield
+        return
+    os.environ[_RESOLVER_OPTIONS] = "timeout:1 attempts:2"
+    try:
+        yield
+    finally:
+        del os.environ[_RESOLVER_OPTIONS]
 
 
 def _bound(spec: MakeSocket, address: object) -> socket.socket:

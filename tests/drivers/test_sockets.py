@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import os
 import resource
+import select
 import shutil
 import socket
 import stat
 import struct
 import tempfile
+import time
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,7 +22,7 @@ from papa.commands import MakeSocket
 from papa.drivers.memory import MemorySockets
 from papa.drivers.sockets import HeldSocket, SystemSockets, listen_tcp, listen_unix
 from papa.errors import SocketFailed
-from tests.drivers.apart import apart
+from tests.drivers.apart import apart, not_here
 from tests.drivers.contracts import SocketsContract, socket_request
 from tests.support import PATIENCE
 
@@ -200,6 +204,14 @@ class NameTests(RealSocketsTestCase):
     def test_unknown_host(self) -> None:
         """A host that nobody knows is refused by name."""
         self.assertIn("Host 'papa.invalid' has no inet address here: ", apart(_hold_unknown_host))
+
+    def test_silent_nameserver(self) -> None:
+        """A nameserver that does not answer is soon given up; about numbers and known names it is not asked."""
+        asked_for_known, said, took, environ = apart(_hold_with_silent_nameserver)
+        self.assertFalse(asked_for_known)
+        self.assertIn("Host 'papa.example' has no inet address here: ", said)
+        self.assertLess(took, 6)
+        self.assertEqual(environ, os.environ.get("RES_OPTIONS"))
 
     def test_foreign_address(self) -> None:
         """An address of another machine is refused with the system's reason."""
@@ -513,3 +525,29 @@ def _hold_with_too_few(kind: str) -> list[tuple[str, str, list[str], list[str]]]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     raise AssertionError("it was never held")
+
+
+def _hold_with_silent_nameserver() -> tuple[bool, str, float, str | None]:
+    """Use names on a machine of our own, whose nameserver takes questions and never answers."""
+    new_mounts, new_network, bind, private = 0x20000, 0x40000000, 4096, 0x44000
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(new_mounts | new_network) or libc.mount(None, b"/", None, private, None):
+        not_here("only root, and not everywhere, can have a network of its own")
+    with tempfile.TemporaryDirectory(prefix="papa-test-") as folder, socket.socket(type=socket.SOCK_DGRAM) as server:
+        up = struct.pack("16sH14x", b"lo", 1)
+        fcntl.ioctl(server, 0x8914, up)  # SIOCSIFFLAGS of linux/sockios.h
+        server.bind(("127.0.0.1", 53))
+        for name, text in {"resolv.conf": "nameserver 127.0.0.1", "hosts": "127.0.0.1 known"}.items():
+            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                file.write(f"{text}\n")
+            if libc.mount(file.name.encode(), f"/etc/{name}".encode(), None, bind, None):
+                not_here(f"cannot replace /etc/{name} here")
+        for host in ("127.0.0.1", "known"):
+            SystemSockets().hold(socket_request(host=host)).close()
+        asked_for_known = bool(select.select([server], [], [], 0)[0])
+        before = time.monotonic()
+        try:
+            SystemSockets().hold(socket_request(host="papa.example"))
+        except SocketFailed as error:
+            return asked_for_known, str(error), time.monotonic() - before, os.environ.get("RES_OPTIONS")
+    raise AssertionError("papa.example was found")

@@ -410,6 +410,21 @@ class ListenTcpTests(SynchronousTestCase):
             with socket.create_connection((host, port), timeout=PATIENCE):
                 pass
 
+    def test_vanished_clients(self) -> None:
+        """A client whose machine has gone without a word is noticed within two minutes."""
+        with (
+            listen_tcp("127.0.0.1", 0, 16) as sock,
+            socket.create_connection(sock.getsockname(), timeout=PATIENCE),
+        ):
+            sock.settimeout(PATIENCE)
+            with sock.accept()[0] as accepted:
+                self.assertTrue(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+                idle, interval, times = (
+                    accepted.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                )
+                self.assertLessEqual(idle + interval * times, 120)
+
     def test_inet6(self) -> None:
         """An address with colons is one of IPv6."""
         if not has_inet6():

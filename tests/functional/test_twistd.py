@@ -12,13 +12,18 @@ class LifeTests(KernelTestCase):
     """Starting, serving and ending."""
 
     def test_serves_and_ends_cleanly(self) -> None:
-        """SIGTERM ends it with exit code 0, and no file of a socket is left."""
-        kernel = self.twistd("-p", "0")
-        with kernel.talk() as talk:
-            self.assertEqual(talk.ask("list processes"), "")
-        kernel.process.terminate()
-        self.assertEqual(kernel.process.wait(PATIENCE), 0)
-        self.assertEqual([name for name in os.listdir(self.environ["PAPA_RUNTIME_DIR"]) if ".sock" in name], [])
+        """SIGTERM ends it with exit code 0, and no file of a socket is left, neither its own nor a held one's."""
+        runtime = self.environ["PAPA_RUNTIME_DIR"]
+        held = os.path.join(self.folder, "held")
+        for start in (self.twistd, self.serve):
+            kernel = start("-u", os.path.join(self.folder, "c.sock"))
+            with kernel.talk() as talk:
+                self.assertIn(" fileno=", talk.ask(f"make socket held path={held}"))
+            self.assertTrue(os.path.exists(held))
+            kernel.process.terminate()
+            self.assertEqual(kernel.process.wait(PATIENCE), 0)
+            left = [name for folder in (runtime, self.folder) for name in os.listdir(folder)]
+            self.assertEqual([name for name in left if name.startswith("held") or ".sock" in name], [])
 
     def test_children_outlive_it(self) -> None:
         """No child is signalled when the kernel ends; the log names those left behind."""

@@ -54,6 +54,8 @@ class Sockets:
         self._driver = driver
         self._events = events
         self._held: dict[str, _Entry] = {}
+        # The first socket that is held at each path: what was taken may have the path of another.
+        self._paths: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -64,9 +66,8 @@ class Sockets:
         if existing is not None:
             self._check_same(existing, request)
             return existing.record()
-        for entry in self._held.values():
-            if request.path is not None and entry.request.path == request.path:
-                raise SocketFailed(f"Socket path {request.path} is held already, as {entry.request.name}")
+        if request.path in self._paths:
+            raise SocketFailed(f"Socket path {request.path} is held already, as {self._paths[request.path]}")
         return self._keep(_Entry(request=request, held=self._driver.hold(request)))
 
     @staticmethod
@@ -99,15 +100,20 @@ class Sockets:
         except BaseException:
             entry.held.close()
             raise
-        self._held[name] = entry
+        self._add(entry)
         self._events.happened(Event(kind="socket-made", name=name, detail=entry.held.fileno))
         return entry.record()
 
+    def _add(self, entry: _Entry) -> None:
+        self._held[entry.request.name] = entry
+        if entry.request.path is not None:
+            self._paths.setdefault(entry.request.path, entry.request.name)
+
     def restore(self, entries: Mapping[str, Any]) -> None:
         """Hold again what the ledger knows of."""
-        for name, entry in entries.items():
+        for entry in entries.values():
             request = from_ledger(MakeSocket, entry["request"])
-            self._held[name] = _Entry(request=request, held=self._driver.adopt(request, entry["fileno"]))
+            self._add(_Entry(request=request, held=self._driver.adopt(request, entry["fileno"])))
 
     def list(self, request: ListSockets) -> dict[str, Socket]:
         """The sockets that a request selects."""
@@ -119,6 +125,8 @@ class Sockets:
         for name, entry in self._select(patterns, required=True).items():
             del self._held[name]
             self._ledger.remove(_SOCKET, name)
+            if entry.request.path is not None and self._paths.get(entry.request.path) == name:
+                del self._paths[entry.request.path]
             entry.held.close()
             self._events.happened(Event(kind="socket-removed", name=name))
 

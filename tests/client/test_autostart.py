@@ -91,6 +91,17 @@ class OneKernelTests(AutostartTestCase):
         os.close(writing)
         self.assertEqual(os.read(reading, 1), b"")
 
+    def test_files_of_the_current_folder(self) -> None:
+        """The kernel runs no code of the folder that the client happens to be in, whatever it is called."""
+        folder = os.path.join(self.folder, "here")
+        os.mkdir(folder)
+        for name in ("papa", "click", "twisted", "signal"):
+            with open(os.path.join(folder, f"{name}.py"), "w", encoding="ascii") as file:
+                file.write("raise SystemExit('this is somebody else')\n")
+        command = [sys.executable, "-P", "-c", CLIENT]
+        finished = subprocess.run(command, check=False, cwd=folder, env=self.environ, input=b"\n", capture_output=True)
+        self.assertEqual((finished.stdout, finished.stderr), (b"begin end exit ", b""))
+
     def test_processes_at_once(self) -> None:
         """Twenty processes at once start one kernel, all reach it, and none runs any of its code twice."""
         clients = [

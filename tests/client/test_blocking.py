@@ -370,6 +370,17 @@ class DescriptorTests(SharedKernelTestCase):
             self.client.remove_sockets("mine")
             self.serve_once(mine, mine.getsockname())
 
+    def test_taken_under_two_names(self) -> None:
+        """What was taken under two names goes under each; its path is then free."""
+        path = os.path.join(self.folder, "s")
+        with socket.socket(socket.AF_UNIX) as mine:
+            mine.bind(path)
+            for name in ("one", "two"):
+                self.assertEqual(self.client.take_socket(name, mine)["path"], path)
+            self.client.remove_sockets("one")
+            self.client.remove_sockets("two")
+        self.assertEqual(self.client.make_socket("own", path=path)["path"], path)
+
     def test_many_in_turn(self) -> None:
         """Whichever was asked for comes, on the same connection, between other questions."""
         ports = {f"s{number}": self.client.make_socket(f"s{number}")["port"] for number in range(5)}

@@ -85,6 +85,8 @@ class HoldingTests(SynchronousTestCase):
         error = self.assertRaises(SocketFailed, house.socket, "other", path="/run/app")
         self.assertIn("/run/app is held already, as app", str(error))
         self.assertEqual(list(listed(house)), ["app"])
+        remove(house, "app")
+        self.assertEqual(house.socket("other", path="/run/app").path, "/run/app")
 
     def test_list_by_descriptor(self) -> None:
         """A socket may be named by its descriptor; a name that is not held is no error in a list."""

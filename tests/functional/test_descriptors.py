@@ -90,6 +90,21 @@ class AcceptTests(LimitedTestCase):
         self.assertEqual(select.select([self.talk.sock], [], [], 1)[0], [])
         self.assertLess(self.kernel.processor_time() - before, 0.3)
 
+    def test_without_tcp(self) -> None:
+        """A kernel that only serves Unix paths neither spins nor leaves its clients waiting."""
+        self.kernel = self.serve("-u", os.path.join(self.folder, "console"), under=limited_to(64))
+        self.talk = self.kernel.talk()
+        self.addCleanup(self.talk.close)
+        made = self.fill()
+        before = self.kernel.processor_time()
+        for _ in range(50):
+            self.assertNotIn(b"Papa is home", self.attempt(path=True))
+        self.assertEqual(self.talk.ask("get x"), "")
+        self.assertLess(self.kernel.processor_time() - before, 3)
+        self.free(made, 5)
+        with self.kernel.talk() as other:
+            self.assertEqual(other.ask("get x"), "")
+
     def test_too_many_connections(self) -> None:
         """Connections alone never take all descriptors: one too many is told so, and processes can still be made."""
         self.start(64)

@@ -73,7 +73,10 @@ class OneKernelTests(AutostartTestCase):
         self.assertEqual(self.log().count("papa is home"), 1)
 
     def test_nobodys_child(self) -> None:
-        """The kernel is no child of the client, not in its session, and nothing is left that had to be waited for."""
+        """
+        The kernel is no child of the client, not in its session, and nothing is left that had to be waited for; what it
+        makes is not for others to write, nor for strangers to read.
+        """
         before = child_pids()
         Papa().close()
         self.assertEqual(child_pids(), before)
@@ -81,6 +84,8 @@ class OneKernelTests(AutostartTestCase):
         assert pid is not None
         self.assertNotEqual(os.getsid(pid), os.getsid(0))
         self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), "/")
+        with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+            self.assertIn("Umask:\t0027\n", status)
 
     def test_takes_nothing_along(self) -> None:
         """The kernel inherits no descriptor of the client, not even an inheritable one."""

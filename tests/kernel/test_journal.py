@@ -244,14 +244,18 @@ class MemoryTests(SynchronousTestCase):
         """What was acknowledged costs nothing any more, also in the middle of a block."""
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
-        before, _ = tracemalloc.get_traced_memory()
-        journal = Journal(1 << 24, lossless=True)
-        for number in range(100):
-            journal.append(STDOUT, bytes(65536), number * 1.0)
-            journal.append(STDERR, b"x" * 50, number * 1.0)
-        journal.acknowledge(journal.tail - 10)
-        held, _ = tracemalloc.get_traced_memory()
-        self.assertLess(held - before, 4096)
+        for size, count in ((50, 1), (65536, 1), (50, 1300)):
+            before, _ = tracemalloc.get_traced_memory()
+            journal = Journal(1 << 24, lossless=True)
+            for number in range(100):
+                journal.append(STDOUT, bytes(65536), number * 1.0)
+                journal.append(STDERR, b"x" * 50, number * 1.0)
+            for number in range(count):
+                journal.append(STDERR, bytes(size), 100.0 + number)
+            journal.acknowledge(journal.tail - 10)
+            held, _ = tracemalloc.get_traced_memory()
+            self.assertLess(held - before, 4096, (size, count))
+            del journal
 
 
 class HoleTests(SynchronousTestCase):

@@ -39,6 +39,7 @@ class History:
         self._then = then
         self._ledger = ledger
         self._wall = wall
+        self._most = kept
         self._kept: deque[Happened] = deque(maxlen=kept)
         self._followers: list[Following] = []
         self.last = 0
@@ -51,10 +52,9 @@ class History:
     def happened(self, event: Event) -> None:
         """Number it, keep it, and wake those who follow."""
         self.last += 1
-        if len(self._kept) == self._kept.maxlen:
-            self._ledger.remove(_EVENT, str(self.first))
         now = self._now(event)
         self._kept.append(now)
+        self._ledger.remove(_EVENT, str(self.last - self._most))
         self._ledger.put(_EVENT, str(self.last), (now.timestamp, now.kind, now.name, now.detail))
         self._then.happened(event)
         for follower in list(self._followers):

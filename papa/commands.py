@@ -20,7 +20,7 @@ from papa.asked.processes import (
     WriteProcess,
 )
 from papa.asked.sockets import LendSocket, ListSockets, MakeSocket, RemoveSockets, TakeSocket
-from papa.asked.talk import ExitIfIdle, Help, Quit
+from papa.asked.talk import ExitIfIdle, Help, Quit, Upgrade
 from papa.asked.values import Get, ListValues, RemoveValues, Set
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "RemoveValues",
     "Set",
     "TakeSocket",
+    "Upgrade",
     "WatchEvents",
     "WatchProcesses",
     "WriteProcess",
@@ -76,5 +77,6 @@ ALL: tuple[type[Command], ...] = (
     Help,
     Quit,
     ExitIfIdle,
+    Upgrade,
 )
 """Every command, in the order in which help shows them."""

@@ -14,6 +14,7 @@ __all__ = [
     "BadRequest",
     "ConnectionLost",
     "Error",
+    "GivesWay",
     "LimitReached",
     "NotAllowed",
     "NotFound",
@@ -106,6 +107,12 @@ class ConnectionLost(Error):
     code = "connection-lost"
 
 
+class GivesWay(ConnectionLost):
+    """The kernel gave way to another, which goes on with all it holds: what it did not answer, it has not done."""
+
+    code = "gives-way"
+
+
 ALL: tuple[type[Error], ...] = (
     UnknownCommand,
     Unsayable,
@@ -118,6 +125,7 @@ ALL: tuple[type[Error], ...] = (
     LimitReached,
     Unreachable,
     TooOld,
+    GivesWay,
     ConnectionLost,
     Error,
 )

@@ -364,6 +364,9 @@ class IRemoteKernel(Interface):
     def exit_if_idle() -> object:
         """End the kernel with its last connection, if it holds nothing: whether it will."""
 
+    def upgrade(*, python: str = "") -> object:
+        """Have another kernel go on with all that is held."""
+
     def list_cursors(*names: str) -> object:
         """The cursors: a dict of L{Cursor} by name."""
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
 from twisted.internet.abstract import FileDescriptor
@@ -25,7 +25,7 @@ from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.sockets import SystemSockets
-from papa.errors import Error
+from papa.errors import Error, GivesWay
 from papa.kernel.core import Kernel
 from papa.server.access import Access
 from papa.server.attendance import Attendance
@@ -37,6 +37,10 @@ from papa.server.service import KernelService
 from papa.wire.messages import PROTOCOL_VERSION, Greeting
 
 __all__ = ["Options", "makeService"]
+
+
+#: How long clients have for hearing the last answers when papa gives way, in seconds.
+_FAREWELL: Final = 1.0
 
 
 class Options(usage.Options):
@@ -136,9 +140,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         Listening(reactor, endpoint, programs, optional=optional, holder=holder)
         for endpoint, optional in _wanted(options["controls"], places.control_path(folder), None, options["consoles"])
     ]
-    if options["lifeline-fd"] is not None:
-        _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
-    return KernelService(
+    service = KernelService(
         kernel,
         attendance,
         listeners,
@@ -146,6 +148,13 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         started=_Readiness(reactor, options["ready-fd"], ready).announce,
         line=holder,
     )
+    if mooring is not None:
+        way = _GivingWay(reactor, mooring, attendance, service, ending)
+        attendance.give_way = way
+        reactor.callWhenRunning(way.on_signal, ignored)
+    if options["lifeline-fd"] is not None:
+        _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
+    return service
 
 
 def _plain(reactor: Any, limit: DescriptorLimit) -> Kernel:
@@ -157,7 +166,9 @@ def _moored(descriptor: int, reactor: Any) -> Mooring:
     os.set_inheritable(descriptor, False)
     try:
         return Mooring(descriptor, reactor, time.time)
-    except (Error, ConnectionError) as error:
+    except ConnectionError:
+        raise SystemExit(0) from None  # It is not needed: another goes on, or the anchor has ended.
+    except Error as error:
         raise SystemExit(f"papa: {error}") from error
 
 
@@ -209,6 +220,42 @@ class _Ending:
             self._log.info("papa ends: {reason}", reason=reason)
             notify(STOPPING=1)
             self._reactor.callLater(0, self._reactor.stop)
+
+
+class _GivingWay:
+    """Gives way to another kernel, when a client or SIGUSR2 asks for it."""
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, mooring: Mooring, attendance: Attendance, service: KernelService, ending: _Ending
+    ) -> None:
+        self._reactor = reactor
+        self._mooring = mooring
+        self._attendance = attendance
+        self._service = service
+        self._ending = ending
+
+    def on_signal(self, ignored: set[signal.Signals]) -> None:
+        """Do so on SIGUSR2, unless papa was started to ignore it."""
+        if signal.SIGUSR2 not in ignored:
+            signal.signal(
+                signal.SIGUSR2, lambda number, frame: self._reactor.callFromThread(self, "", lambda why: None)
+            )
+
+    def __call__(self, python: str, done: Callable[[Error | None], object]) -> None:
+        self._log.info("papa is asked to give way to another kernel")
+        self._mooring.give_way(python, done, self._retire)
+
+    def _retire(self) -> None:
+        """Everything is written down already: let clients hear what was done for them, and end."""
+        self._service.give_way()
+        late = self._reactor.callLater(_FAREWELL, self._end)
+        reason = GivesWay("The kernel gives way to another: go on with that")
+        self._attendance.dismiss_all(reason, lambda: late.active() and late.reset(0))
+
+    def _end(self) -> None:
+        self._ending("another kernel goes on")
 
 
 class _Readiness:

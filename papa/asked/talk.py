@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from papa import parameters
 from papa.asked.command import Command
 
-__all__ = ["ExitIfIdle", "Help", "Quit"]
+__all__ = ["ExitIfIdle", "Help", "Quit", "Upgrade"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +43,19 @@ class ExitIfIdle(Command):
     help = """\
 Papa ends when the last connection is closed, unless somebody connects before
 that or something was made. This command cannot be abbreviated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade(Command):
+    """Have the code that is installed now go on with all that is held."""
+
+    words = ("upgrade",)
+    summary = "Have another kernel go on with all that is held"
+    on_console = False
+    help = """\
+The next kernel first shows that it can go on from a copy of the state; if it
+cannot, nothing happens. Only a kernel at an anchor can give way to another."""
+
+    python: str = parameters.option(
+        "python", "the path of the Python to run it with; the same by default", hint="PATH", default=""
+    )

@@ -33,6 +33,7 @@ _VERBS: Final = {
     "socket": "papa.cli.sockets",
     "status": "papa.cli.status",
     "unit": "papa.cli.unit",
+    "upgrade": "papa.cli.upgrade",
     "value": "papa.cli.values",
     "wait": "papa.cli.wait",
     "watch": "papa.cli.watch",

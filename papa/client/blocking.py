@@ -14,6 +14,7 @@ from typing import Any, cast
 from papa import parameters
 from papa.client import version1
 from papa.client.conversation import Conversation
+from papa.client.program import Connection
 from papa.client.streams import DEVNULL, PIPE
 from papa.client.watcher import EventReader, ProcessOutput, Watcher
 from papa.commands import (
@@ -34,6 +35,7 @@ from papa.commands import (
     RemoveValues,
     Set,
     TakeSocket,
+    Upgrade,
     WatchEvents,
     WatchProcesses,
     WriteProcess,
@@ -100,8 +102,8 @@ class Papa(Conversation):
 
         @raise Error: if it is not held, or this is no Unix socket.
         """
-        with self._conversation() as connection:
-            return socket.socket(fileno=connection.lend(LendSocket(name=name)).descriptor)
+        lent = self._converse(lambda connection: connection.lend(LendSocket(name=name)), repeatable=True)
+        return socket.socket(fileno=lent.descriptor)
 
     def take_socket(self, name: str, sock: socket.socket) -> dict[str, Any]:
         """
@@ -109,8 +111,8 @@ class Papa(Conversation):
 
         @raise Error: if it is not bound, the name is taken, or this is no Unix socket.
         """
-        with self._conversation() as connection:
-            return version1.socket_dict(connection.take(TakeSocket(name=name, descriptor=sock.fileno())))
+        taken = TakeSocket(name=name, descriptor=sock.fileno())
+        return version1.socket_dict(self._converse(lambda connection: connection.take(taken)))
 
     def set(self, name: str, value: str | None = None) -> None:
         """Keep a value under a name; without a value, forget it."""
@@ -233,8 +235,7 @@ class Papa(Conversation):
         @return: a descriptor, the caller's to close.
         @raise Error: if it is not held or has exited, or this is no Unix socket.
         """
-        with self._conversation() as connection:
-            return connection.lend(LendProcess(name=name)).descriptor
+        return self._converse(lambda connection: connection.lend(LendProcess(name=name)), repeatable=True).descriptor
 
     def watch_processes(self, *args: str, observe: bool = False, follow: bool = True, cursor: str = "") -> Watcher:
         """
@@ -289,8 +290,16 @@ class Papa(Conversation):
 
     def exit_if_idle(self) -> bool:
         """Ask papa to end with its last connection, if it holds nothing; whether it does."""
-        with self._conversation() as connection:
-            leaving = connection.ask_to_exit_if_idle()
-            if leaving:
-                self.close()
-            return leaving
+        leaving = self._converse(Connection.ask_to_exit_if_idle)
+        if leaving:
+            self.close()
+        return leaving
+
+    def upgrade(self, python: str = "") -> None:
+        """
+        Have papa give way to another kernel, of the code that is installed now, which goes on with all that is held.
+
+        @param python: the path of the Python to run it with; the same by default.
+        @raise Error: if the next one cannot go on, with the reason; then nothing has happened.
+        """
+        self._ask(Upgrade(python=python))

@@ -5,21 +5,23 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
 from papa.client.progress import Progress
 from papa.commands import Command, ListProcesses, MakeProcess, WatchEvents, WatchProcesses
-from papa.errors import ConnectionLost, Error, NotFound, Unreachable
+from papa.errors import ConnectionLost, Error, GivesWay, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from papa.client.private import PrivateKernel
 
 __all__ = ["Conversation"]
+
+_Result = TypeVar("_Result")
 
 
 class Conversation:
@@ -149,17 +151,24 @@ class Conversation:
                 raise
 
     def _ask(self, command: Command) -> Any:
-        """Ask; again if that does no harm, when the connection was lost to a kernel that another goes on from."""
+        return self._converse(lambda connection: connection.ask(command), repeatable=command.repeatable)
+
+    def _converse(self, say: Callable[[Connection], _Result], *, repeatable: bool = False) -> _Result:
+        """
+        Say something; again if it is known not to have been done, or that does no harm, when the connection was lost
+        to a kernel that another goes on from.
+        """
         deadline: float | None = None
         while True:
             kernel = None
             try:
                 with self._conversation() as connection:
                     kernel = connection.greeting.kernel
-                    return connection.ask(command)
-            except ConnectionLost:
+                    return say(connection)
+            except ConnectionLost as error:
                 deadline = time.monotonic() + self.connection_timeout if deadline is None else deadline
-                if not command.repeatable or kernel is None or time.monotonic() > deadline:
+                again = repeatable or isinstance(error, GivesWay)
+                if not again or kernel is None or time.monotonic() > deadline:
                     raise
             with self._lock:
                 self.connection = self._reconnected(kernel)
@@ -202,10 +211,18 @@ class Conversation:
 
     def _begin_watch(self, command: MakeProcess | WatchProcesses | WatchEvents) -> Connection:
         """Start a watch; the connection is the watch's own until L{take_back}."""
-        with self._conversation() as connection:
+
+        def begin(connection: Connection) -> Connection:
             connection.begin_watch(command)
             self.connection = None
             return connection
+
+        return self._converse(begin, repeatable=not isinstance(command, MakeProcess))
+
+    @property
+    def kernel_pid(self) -> int | None:
+        """The process id of the kernel; L{None} while there is no connection."""
+        return None if self.connection is None else self.connection.greeting.pid
 
     def fileno(self) -> int | None:
         """The descriptor of the connection, if there is one."""

@@ -52,11 +52,12 @@ from papa.commands import (
     RemoveValues,
     Set,
     TakeSocket,
+    Upgrade,
     WatchEvents,
     WatchProcesses,
     WriteProcess,
 )
-from papa.errors import ConnectionLost, Unreachable
+from papa.errors import ConnectionLost, GivesWay, Unreachable
 from papa.interfaces import IRemoteKernel
 from papa.records import Cursor, Lent, Process, Socket
 
@@ -156,6 +157,8 @@ class RemoteKernel:
             attempts -= 1
             try:
                 return await link.ask(command)
+            except GivesWay:
+                attempts += 1  # It was not done, and another kernel goes on.
             except ConnectionLost:
                 if not attempts:
                     raise
@@ -320,6 +323,11 @@ class RemoteKernel:
         """Ask the kernel to end with its last connection, if it holds nothing; whether it will."""
         leaving: bool = await self._ask(ExitIfIdle())
         return leaving
+
+    @_deferred
+    async def upgrade(self, *, python: str = "") -> None:
+        """Have another kernel go on with all that is held."""
+        await self._ask(Upgrade(python=python))
 
     @_deferred
     async def list_cursors(self, *names: str) -> dict[str, Cursor]:

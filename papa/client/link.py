@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from papa.commands import Command, TakeSocket
 from papa.drivers.keepalive import keep_alive
-from papa.errors import BadRequest, ConnectionLost, Error, NotAllowed
+from papa.errors import BadRequest, ConnectionLost, Error, GivesWay, NotAllowed, by_code
 from papa.records import Lent
 from papa.wire import program
 from papa.wire.boxes import Box
@@ -118,14 +118,14 @@ class Link(amp.BinaryBoxProtocol):
     def _give_up(self, error: Error) -> None:
         if not self.greeted.called:
             self.greeted.errback(Failure(error))
-        self._error = ConnectionLost(f"Lost connection: {error}")
+        self._error = error if isinstance(error, GivesWay) else ConnectionLost(f"Lost connection: {error}")
         self.hang_up()
 
     def _pass_on(self, push: Push) -> None:
         if not self.greeted.called:
             self.greeted.callback(check_greeting(push))
         elif isinstance(push, Refused):
-            self._give_up(NotAllowed(push.reason))
+            self._give_up(by_code(push.code, push.reason))
         else:
             self._listener(push)
 

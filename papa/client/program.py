@@ -23,7 +23,7 @@ from papa.commands import (
     WatchEvents,
     WatchProcesses,
 )
-from papa.errors import BadRequest, ConnectionLost, LimitReached, NotAllowed, Unreachable
+from papa.errors import BadRequest, ConnectionLost, Error, GivesWay, LimitReached, NotAllowed, Unreachable
 from papa.records import Closed, Happened, Hole, Item, Lent, Output, Socket
 from papa.wire import program
 from papa.wire.boxes import Box, BoxReader
@@ -256,7 +256,7 @@ class Connection:
         if isinstance(push, WatchEnded):
             self._ended = self._ended or push.watch == self._watch
         elif isinstance(push, Refused):
-            raise ConnectionLost(f"Lost connection: {push.reason}")
+            raise GivesWay(push.reason) if push.code == GivesWay.code else _lost(push.reason)
         elif isinstance(push, Output | Hole | Closed | Happened) and watch == self._watch:
             self._items.append(push)
 
@@ -295,8 +295,18 @@ class Connection:
         try:
             self._sock.sendall(data)
         except OSError as error:
-            raise _lost(error) from error
+            raise self._last_word() or _lost(error) from error
         self._intact = True
+
+    def _last_word(self) -> GivesWay | None:
+        """Whether the kernel has said that it gives way, before it hung up."""
+        try:
+            while True:
+                self._keep(self._next_box())
+        except GivesWay as word:
+            return word
+        except (Error, OSError):
+            return None
 
     def _check_intact(self) -> None:
         if not self._intact:
@@ -334,5 +344,5 @@ class Connection:
             raise ConnectionLost(f"Lost connection: {error}") from error
 
 
-def _lost(error: OSError) -> ConnectionLost:
-    return ConnectionLost(f"Lost connection: {error.strerror or error}")
+def _lost(reason: OSError | str) -> ConnectionLost:
+    return ConnectionLost(f"Lost connection: {getattr(reason, 'strerror', None) or reason}")

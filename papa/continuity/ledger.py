@@ -20,7 +20,7 @@ from zope.interface import implementer
 from papa.errors import LimitReached, NotAllowed
 from papa.interfaces import ILedger
 
-__all__ = ["FORMAT", "Ledger"]
+__all__ = ["FORMAT", "Ledger", "read_ledger"]
 
 #: The version of what is in the records. See L{papa.continuity.formats}.
 FORMAT: Final = 1
@@ -72,17 +72,10 @@ class Ledger:
                 self._waste += before[1]
             if value:
                 self._where[kind, name] = (offset, length)
-                self.entries.setdefault(kind, {})[name] = value[0]
             else:
                 self._waste += length
-                self.entries.get(kind, {}).pop(name, None)
             self._size = offset + length
-        found = self.entries.pop("format", {}).get("")
-        if found != FORMAT:
-            raise NotAllowed(
-                f"The state was written in format {found}, and this papa knows format {FORMAT}: "
-                "go on with the version that has written it, or a newer one"
-            )
+        self.entries = read_ledger(self._file)
         # What does not count is overwritten by the next record.
         os.ftruncate(self._file, self._size)
 
@@ -136,6 +129,27 @@ class Ledger:
             return
         self._replaced(new)
         os.close(old)
+
+
+def read_ledger(descriptor: int) -> dict[str, dict[str, Any]]:
+    """
+    What is remembered in a file, by kind and name; it may be written to meanwhile.
+
+    @raise NotAllowed: if it was written by a version whose records this one does not know.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    for _, _, (kind, name, *value) in _records(descriptor):
+        if value:
+            entries.setdefault(kind, {})[name] = value[0]
+        else:
+            entries.get(kind, {}).pop(name, None)
+    found = entries.pop("format", {}).get("")
+    if found != FORMAT:
+        raise NotAllowed(
+            f"The state was written in format {found}, and this papa knows format {FORMAT}: "
+            "go on with the version that has written it, or a newer one"
+        )
+    return entries
 
 
 def _record(fields: list[object]) -> bytes:

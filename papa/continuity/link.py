@@ -43,10 +43,11 @@ class AnchorLink:
         self.kernels = 0
         self.retire: Callable[[], object] = lambda: None
 
-    def receive_all(self) -> None:
+    def receive_all(self, rehearse: Callable[[int], object]) -> None:
         """
         Wait for all that is held.
 
+        @param rehearse: shows that this kernel could go on from the state in the ledger of this descriptor.
         @raise ConnectionError: if the anchor has gone.
         """
         while not self.kernels:
@@ -55,6 +56,8 @@ class AnchorLink:
                 self._held[message["held"]] = descriptors
                 if message["pid"] is not None:
                     self._pids[message["held"]] = message["pid"]
+            elif "rehearse" in message:
+                self._send({"do": "rehearsed", "error": _why_not(rehearse, descriptors[0])})
             elif "welcome" in message:
                 self.kernels = message["welcome"]
 
@@ -189,3 +192,13 @@ class AnchorLink:
             refused(message["refused"])
         elif "retire" in message:
             self.retire()
+
+
+def _why_not(rehearse: Callable[[int], object], descriptor: int) -> str | None:
+    try:
+        rehearse(descriptor)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the kernel that serves had better go on serving
+        return f"{type(error).__name__}: {error}"
+    finally:
+        os.close(descriptor)
+    return None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Any, Final
+
+from twisted.logger import Logger
 
 from papa.continuity.channel import Channel
 from papa.continuity.children import AnchoredChildren
 from papa.continuity.ledger import Ledger
 from papa.continuity.link import AnchorLink
+from papa.continuity.rehearsal import rehearse
 from papa.continuity.tape import Scratch
 from papa.drivers.sockets import SystemSockets
+from papa.errors import Error, NotAllowed
 from papa.interfaces import IEventObserver
 from papa.kernel.core import Kernel
 
@@ -31,6 +36,8 @@ class Mooring:
     @ivar identity: what tells this kernel, and those that it goes on from, from any other.
     """
 
+    _log = Logger()
+
     def __init__(self, descriptor: int, reactor: Any, wall: Callable[[], float]) -> None:
         """
         Receive everything from the anchor.
@@ -42,7 +49,7 @@ class Mooring:
         self._reactor = reactor
         self._wall = wall
         self.link = AnchorLink(Channel(descriptor), reactor)
-        self.link.receive_all()
+        self.link.receive_all(rehearse)
         self.ledger = Ledger(lambda file: self.link.hold(_LEDGER, [file]), *self.link.take(_LEDGER))
         taken = self.link.take(_SCRATCH)
         self._scratch = Scratch(*taken)
@@ -52,6 +59,25 @@ class Mooring:
         self.identity: str = found or uuid.uuid4().hex
         if not found:
             self.ledger.put("kernel", "identity", self.identity)
+
+    def give_way(self, python: str, done: Callable[[Error | None], object], retire: Callable[[], object]) -> None:
+        """
+        Have another kernel started, and give way to it once it has shown that it can go on.
+
+        @param python: to run it with; the same by default.
+        @param done: called when it has, or with why nothing comes of it; then C{retire}.
+        """
+
+        def refused(reason: str) -> None:
+            self._log.error("papa goes on, for the next cannot: {reason}", reason=reason)
+            done(NotAllowed(f"The next kernel cannot go on: {reason}"))
+
+        def give_way() -> None:
+            done(None)
+            retire()
+
+        self.link.retire = give_way
+        self.link.upgrade(_next_command(python), self.ledger.descriptor, refused)
 
     def kernel(self, events: IEventObserver) -> Kernel:
         """A kernel that holds what the one before has held."""
@@ -65,3 +91,9 @@ class Mooring:
         kernel.restore(self.ledger.entries)
         self.ledger.entries.clear()
         return kernel
+
+
+def _next_command(python: str) -> list[str]:
+    """How this kernel was started, without what only the anchor says."""
+    interpreter, *words = sys.orig_argv
+    return [python or interpreter, *(word for word in words if not word.startswith(("--anchor-fd=", "--ready-fd=")))]

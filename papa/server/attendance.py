@@ -30,8 +30,12 @@ class Guest(Protocol):
 
     peer: str
 
-    def dismiss(self) -> None:
-        """End it."""
+    def dismiss(self, reason: Error | None = None) -> None:
+        """
+        End it, once everything was said.
+
+        @param reason: to be told last.
+        """
 
 
 class Attendance:
@@ -39,6 +43,7 @@ class Attendance:
     The connections of all wires together.
 
     @ivar guests: the connections that were let in.
+    @ivar give_way: how papa gives way to another kernel, as L{upgrade} has it; L{None} where it cannot.
     """
 
     def __init__(self, kernel: IKernel, end: Callable[[str], None], *, most: int, ends_with_last: bool = False) -> None:
@@ -53,6 +58,8 @@ class Attendance:
         self._ends_with_last = ends_with_last
         self._leaving = False
         self._refusals = RefusalLog()
+        self.give_way: Callable[[str, Callable[[Error | None], object]], object] | None = None
+        self._emptied: Callable[[], object] | None = None
         self.guests: set[Guest] = set()
 
     @property
@@ -82,15 +89,48 @@ class Attendance:
         self._kernel.noticed(Event(kind="client-gone", name=guest.peer))
         if self.guests:
             return
+        if self._emptied is not None:
+            emptied, self._emptied = self._emptied, None
+            emptied()
+            return
         if self._ends_with_last:
             self._end("its last connection has gone")
         elif self._leaving and self._kernel.idle:
             self._end("it was asked to exit if idle")
 
+    def dismiss_all(self, reason: Error | None = None, then: Callable[[], object] = lambda: None) -> None:
+        """
+        End all connections.
+
+        @param then: called once they have gone.
+        """
+        if not self.guests:
+            then()
+            return
+        self._emptied = then
+        for guest in list(self.guests):
+            guest.dismiss(reason)
+
     def replaced(self, guest: Guest, successor: Guest) -> None:
         """Somebody goes on in another way."""
         self.guests.discard(guest)
         self.guests.add(successor)
+
+    def upgrade(self, python: str, done: Callable[[Error | None], object]) -> None:
+        """
+        Give way to another kernel.
+
+        @param python: the path of the Python to run it with; the same by default.
+        @param done: called when papa is about to give way, or with why it does not.
+        """
+        if self.give_way is None:
+            done(
+                NotAllowed(
+                    "This kernel has no anchor, so no other can go on from it: start it with papa serve --anchor"
+                )
+            )
+        else:
+            self.give_way(python, done)
 
     def exit_if_idle(self) -> bool:
         """End papa with its last connection, if it then holds nothing; whether it holds nothing now."""

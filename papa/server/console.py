@@ -19,7 +19,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from papa.errors import BadRequest
+from papa.errors import BadRequest, Error
 from papa.interfaces import IKernel
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
@@ -195,8 +195,8 @@ class Console(LineReceiver):
             self.transport.unregisterProducer()
         self.transport.loseConnection()
 
-    def dismiss(self) -> None:
-        """End the connection because papa ends."""
+    def dismiss(self, reason: Error | None = None) -> None:
+        """End the connection because papa ends; this wire has no words for why."""
         self.hang_up()
 
     def readConnectionLost(self) -> None:

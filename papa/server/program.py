@@ -21,6 +21,7 @@ from papa.commands import (
     Listing,
     MakeProcess,
     TakeSocket,
+    Upgrade,
     WatchEvents,
     WatchProcesses,
 )
@@ -142,8 +143,10 @@ class Program(amp.BinaryBoxProtocol):
         self.transport.registerProducer(self, False)
         self.send(program.push_box(self._greeting))
 
-    def dismiss(self) -> None:
-        """End the connection because papa ends."""
+    def dismiss(self, reason: Error | None = None) -> None:
+        """End the connection because papa ends, or gives way to another."""
+        if reason is not None and self._open:
+            self.send(program.push_box(Refused(reason=str(reason), code=reason.code)))
         self.hang_up()
 
     def hang_up(self, reason: str | None = None) -> None:
@@ -188,7 +191,11 @@ class Program(amp.BinaryBoxProtocol):
     def ampBoxReceived(self, box: Box) -> None:
         """A request has come. Should papa itself fail at it, that is logged and said, and nobody else notices."""
         try:
-            answer = program.answer_box(box, self._answer(program.read_request(box)))
+            asked = program.read_request(box)
+            if isinstance(asked, Upgrade):
+                self._upgrade(asked, box)
+                return
+            answer = program.answer_box(box, self._answer(asked))
         except Error as error:
             answer = program.refusal_box(box, error)
             if answer is None:
@@ -200,6 +207,20 @@ class Program(amp.BinaryBoxProtocol):
             self.send(answer)
             if self.unsent > _MOST_UNSENT and self._open:
                 self.pauseProducing()
+
+    def _upgrade(self, asked: Upgrade, box: Box) -> None:
+        """Answer when it is known whether papa gives way; then, it does."""
+
+        def done(refusal: Error | None) -> None:
+            answer = (
+                program.answer_box(box, program.write_answer(Upgrade, None))
+                if refusal is None
+                else program.refusal_box(box, refusal)
+            )
+            if answer is not None and self._open:
+                self.send(answer)
+
+        self._attendance.upgrade(asked.python, done)
 
     def _answer(self, asked: program.Asked) -> Box:
         if isinstance(asked, Acknowledge):

@@ -80,15 +80,15 @@ class KernelService(MultiService):
         self._started([str(listener.where) for listener in self.listeners if listener.where is not None])
 
     def give_way(self) -> None:
-        """When this ends, another kernel goes on with what is held."""
+        """Another kernel goes on with what is held: whoever comes now waits for that one."""
         self._gives_way = True
         for listener in self.listeners:
             listener.leave_held()
+            listener.stopService()
 
     def stopService(self) -> Any:
         """End, without touching a child."""
         if self._gives_way:
-            self._dismiss_guests()
             return super().stopService()
         if self._line is not None:
             self._line.goodbye()
@@ -98,10 +98,6 @@ class KernelService(MultiService):
                 name=process.name,
                 pid=process.pid,
             )
-        self._dismiss_guests()
+        self._attendance.dismiss_all()
         self._kernel.release_sockets()
         return super().stopService()
-
-    def _dismiss_guests(self) -> None:
-        for guest in list(self._attendance.guests):
-            guest.dismiss()

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from papa import places
 from papa.client.blocking import Papa
-from papa.errors import Unreachable
+from papa.errors import Error, Unreachable
 from papa.torture.load import Load
 from papa.torture.score import Score
 
@@ -50,7 +50,7 @@ def torture(
         load = Load(path, score, seed=chance.randrange(1 << 30), printers=printers, lines=lines)
         load.start()
         end = time.monotonic() + seconds
-        ways = [_kill, _kill, _stop_and_kill]
+        ways = [_kill, _kill, _stop_and_kill, _upgrade]
         while time.monotonic() < end and (kills is None or sum(score.kernels.values()) < kills):
             # Most of the time it is killed in its work; sometimes while it comes to serve.
             if chance.random() < _IN_ITS_WORK:
@@ -59,7 +59,7 @@ def torture(
             if anchor.poll() is not None:
                 score.fault("errors", f"the anchor ended with {anchor.returncode}")
                 break
-            chance.choice(ways)(anchor.pid, score)
+            chance.choice(ways)(path, score)
             tell(score)
         load.finish(_PATIENCE)
     return score
@@ -115,27 +115,31 @@ def _end(path: str, anchor: subprocess.Popen[bytes]) -> None:
         anchor.wait()
 
 
-def _kernel_of(anchor: int) -> int | None:
-    """The kernel: the child of the anchor that is in its session."""
-    with open(f"/proc/{anchor}/task/{anchor}/children", encoding="ascii") as children:
-        for pid in children.read().split():
-            with suppress(ProcessLookupError):
-                if os.getsid(int(pid)) == os.getsid(anchor):
-                    return int(pid)
+def _kernel_of(path: str) -> int | None:
+    """The pid of the kernel that serves now."""
+    with suppress(Error), Papa(path, connection_timeout=_PATIENCE) as papa:
+        return papa.kernel_pid
     return None
 
 
-def _kill(anchor: int, score: Score) -> None:
-    pid = _kernel_of(anchor)
+def _kill(path: str, score: Score) -> None:
+    pid = _kernel_of(path)
     if pid is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             score.killed("killed")
 
 
-def _stop_and_kill(anchor: int, score: Score) -> None:
+def _upgrade(path: str, score: Score) -> None:
+    """Have it give way in an orderly manner."""
+    with Papa(path, connection_timeout=_PATIENCE) as papa:
+        papa.upgrade()
+    score.killed("upgraded")
+
+
+def _stop_and_kill(path: str, score: Score) -> None:
     """Have it stand still for a moment first: clients and children wait meanwhile."""
-    pid = _kernel_of(anchor)
+    pid = _kernel_of(path)
     if pid is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)

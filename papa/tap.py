@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -149,7 +150,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         line=holder,
     )
     if mooring is not None:
-        way = _GivingWay(reactor, mooring, attendance, service, ending)
+        way = _GivingWay(reactor, mooring, attendance, service)
         attendance.give_way = way
         reactor.callWhenRunning(way.on_signal, ignored)
     if options["lifeline-fd"] is not None:
@@ -227,14 +228,11 @@ class _GivingWay:
 
     _log = Logger()
 
-    def __init__(
-        self, reactor: Any, mooring: Mooring, attendance: Attendance, service: KernelService, ending: _Ending
-    ) -> None:
+    def __init__(self, reactor: Any, mooring: Mooring, attendance: Attendance, service: KernelService) -> None:
         self._reactor = reactor
         self._mooring = mooring
         self._attendance = attendance
         self._service = service
-        self._ending = ending
 
     def on_signal(self, ignored: set[signal.Signals]) -> None:
         """Do so on SIGUSR2, unless papa was started to ignore it."""
@@ -255,7 +253,10 @@ class _GivingWay:
         self._attendance.dismiss_all(reason, lambda: late.active() and late.reset(0))
 
     def _end(self) -> None:
-        self._ending("another kernel goes on")
+        """End as if killed: an orderly end would close pipes, and take that for their children's doing."""
+        self._log.info("papa ends: another kernel goes on")
+        sys.stderr.flush()
+        os._exit(0)
 
 
 class _Readiness:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import click
 
 from papa import places
 from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
+from papa.client.autostart import read_until_closed
 from papa.client.location import Location
 from papa.daemon import Daemon, DaemonError, signal_map
+from papa.daemon.logfile import LogFile
 
 __all__ = ["command"]
 
@@ -36,14 +40,25 @@ _UMASK: Final = 0o027
 @click.option("--daemonize", is_flag=True, help="Return as soon as the kernel serves, and leave it in the background.")
 @click.option("--timeout", type=float, default=10, show_default=True, help="How long --daemonize waits, in seconds.")
 @click.option(
-    "--anchor", is_flag=True, help="Run it at an anchor, which has another go on with all that is held if it dies."
+    "--anchor/--no-anchor",
+    default=None,
+    help="Have another kernel go on with all that is held if this one dies. The default with --daemonize.",
 )
+@click.option("--log-file", type=click.Path(dir_okay=False), hidden=True)
 @click.option("--anchor-fd", type=int, hidden=True)
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--lifeline-fd", type=int, hidden=True)
 @click.option("--until-last-client", is_flag=True, hidden=True)
 @click.pass_context
-def command(ctx: click.Context, /, anchor: bool, daemonize: bool, timeout: float, **options: Any) -> None:
+def command(
+    ctx: click.Context,
+    /,
+    anchor: bool | None,
+    log_file: str | None,
+    daemonize: bool,
+    timeout: float,
+    **options: Any,
+) -> None:
     """
     Run a kernel.
 
@@ -56,20 +71,21 @@ def command(ctx: click.Context, /, anchor: bool, daemonize: bool, timeout: float
     if ctx.obj is not None and options["port"] is options["unix_socket"] is None and not options["console"]:
         location = Location.read(ctx.obj)
         options |= {"port": location.port, "unix_socket": location.path}
-    if anchor and not daemonize:
-        _become_anchor(options)
-    arguments = _read(_arguments(options))
     if not daemonize:
-        try:
-            _serve(arguments)
-        except DaemonError as error:
-            _tell_starter(str(error), options["ready_fd"])
-            fail(str(error), error.code)
+        if anchor:
+            _become_anchor(options, log_file)
+        _serve_here(options, log_file)
         return
     log = places.log_path(places.prepare(places.runtime_folder()))
+    anchored = anchor is not False
+    _read(_arguments(options))
+    started = _Word() if anchored else None
 
     def serve() -> None:
-        _serve(arguments, daemon.ready)
+        if started is not None:
+            started.pass_on(options)
+            _become_anchor(options, log)
+        _serve(_read(_arguments(options)), daemon.ready)
 
     daemon = Daemon(
         target=serve,
@@ -80,15 +96,68 @@ def command(ctx: click.Context, /, anchor: bool, daemonize: bool, timeout: float
         process_ids=None,
         init_groups=False,
         signal_map=dict.fromkeys(signal_map, signal.SIG_DFL),
+        inherit_files=[] if started is None else [started.writing],
         log_file=log,
-        await_ready=True,
+        await_ready=not anchored,
         ready_timeout=timeout,
     )
     try:
         daemon.start()
+        assert daemon.pid is not None
+        where = daemon.ready_status if started is None else started.await_ready(daemon.pid, timeout)
     except DaemonError as error:
         fail(daemon.error.strip() or str(error), error.code)
-    click.echo(f"papa is home, pid {daemon.pid}, at {daemon.ready_status}; its log is {log}")
+    click.echo(f"papa is home, pid {daemon.pid}, at {where}; its log is {log}")
+
+
+class _Word:
+    """What the kernel says when it serves, though it is another program by then that has started it."""
+
+    def __init__(self) -> None:
+        self._reading, self.writing = os.pipe()
+
+    def pass_on(self, options: dict[str, Any]) -> None:
+        """In the daemon, which has nothing else open: have the kernel say it."""
+        os.set_inheritable(self.writing, True)
+        options["ready_fd"] = self.writing
+
+    def await_ready(self, pid: int, timeout: float) -> str:
+        """
+        In the launcher: wait for it.
+
+        @return: where the kernel serves.
+        @raise DaemonError: if it does not, with the reason.
+        """
+        os.close(self.writing)
+        deadline = time.monotonic() + timeout
+        lines = read_until_closed(self._reading, timeout).decode(errors="replace").splitlines()
+        if lines and all(line.startswith("ready ") for line in lines):
+            return " and ".join(line.removeprefix("ready ") for line in lines)
+        if lines:
+            raise DaemonError(lines[-1], EXIT_FAILED)
+        if time.monotonic() < deadline:
+            raise DaemonError("The kernel ended as it started: see its log", EXIT_FAILED)
+        # It must not come up when nobody counts on it any more.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        raise DaemonError(f"The kernel did not come up within {timeout:g} seconds", EXIT_FAILED)
+
+
+def _serve_here(options: dict[str, Any], log: str | None) -> None:
+    """
+    Serve in this process.
+
+    @param log: where standard output and error go, to be opened again on SIGHUP.
+    """
+    arguments = _read(_arguments(options))
+    if log is not None:
+        file = LogFile(log)
+        signal.signal(signal.SIGHUP, lambda *_: file.reopen())
+    try:
+        _serve(arguments)
+    except DaemonError as error:
+        _tell_starter(str(error), arguments["ready-fd"])
+        fail(str(error), error.code)
 
 
 def _arguments(options: dict[str, Any]) -> list[str]:
@@ -107,11 +176,17 @@ def _arguments(options: dict[str, Any]) -> list[str]:
     return arguments
 
 
-def _become_anchor(options: dict[str, Any]) -> NoReturn:
-    """Have another program take this process over, which starts the kernel."""
+def _become_anchor(options: dict[str, Any], log: str | None) -> NoReturn:
+    """
+    Have another program take this process over, which starts the kernel.
+
+    @param log: as L{_serve_here} has it.
+    """
     _read(_arguments(options))
     ready = options.pop("ready_fd")
     first = [] if ready is None else [f"--ready-fd={ready}"]
+    if log is not None:
+        first.append(f"--log-file={log}")
     papa = [sys.executable, "-P", "-m"]
     os.execv(  # noqa: S606 - there is nothing that a shell would do
         sys.executable, [*papa, "papa.continuity.anchor", *first, "--", *papa, "papa", "serve", *_arguments(options)]

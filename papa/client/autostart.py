@@ -17,7 +17,7 @@ from papa import places
 from papa.client.location import Location
 from papa.errors import NotAllowed, Unreachable
 
-__all__ = ["arguments_for", "ensure_running", "launch", "start_once"]
+__all__ = ["arguments_for", "ensure_running", "launch", "read_until_closed", "start_once"]
 
 _POLL: Final = 0.05
 #: As papa 1.0.6: what a kernel started in the background makes is not for others to write, nor for strangers to read.
@@ -53,7 +53,7 @@ def launch(
             kernel, started = _popen(arguments, writing, environ=environ, log=log, descriptors=descriptors)
         finally:
             os.close(writing)
-        said = _read_until_closed(reading, timeout)
+        said = read_until_closed(reading, timeout)
     except OSError as error:
         raise Unreachable(f"Cannot start a kernel: {error}") from error
     finally:
@@ -89,7 +89,12 @@ def _popen(
         return kernel, os.fstat(handle).st_size
 
 
-def _read_until_closed(descriptor: int, timeout: float) -> bytes:
+def read_until_closed(descriptor: int, timeout: float) -> bytes:
+    """
+    What comes out of a pipe before its other end is closed.
+
+    @param timeout: how long to wait for that, in seconds.
+    """
     said = b""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

@@ -143,6 +143,9 @@ class Conversation:
         """The connection; it is given up if it was lost, or left in the middle of an answer."""
         with self._lock:
             connection = self.connection or self._connect()
+            if connection.lost:
+                self.close()
+                connection = self.connection = self._reconnected(connection.greeting.kernel)
             try:
                 yield connection
             except BaseException as error:

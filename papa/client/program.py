@@ -105,6 +105,13 @@ class Connection:
             os.close(self._descriptors.popitem()[1])
 
     @property
+    def lost(self) -> bool:
+        """Whether the kernel has hung up already, so that nothing that is said now would be heard."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    @property
     def readable(self) -> bool:
         """Whether a batch, or the end of the watch, can be read without waiting."""
         return bool(self._items) or self._ended or self._incoming(0)

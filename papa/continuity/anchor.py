@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from papa.childspec import ChildSpec, Identity
 from papa.continuity.channel import Channel
+from papa.daemon.logfile import LogFile
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.starting import start
 from papa.errors import Error
@@ -35,6 +36,8 @@ _READY_WITHIN: Final = 60.0
 #: The pause before the next start doubles with each kernel that did not come to serve, up to this many seconds.
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
+#: How long the first kernel has served when another one is got ready, in seconds.
+_QUIET: Final = 3.0
 #: After so many such kernels the one that was replaced last is tried again.
 _GIVE_UP_AFTER: Final = 3
 #: What is held keeps clear of the numbers that a kernel has, under which children are to find their sockets.
@@ -127,10 +130,13 @@ class Anchor:
     def __init__(self, argv: Sequence[str], first: Sequence[str] = ()) -> None:
         """
         @param argv: how to start a kernel.
-        @param first: what the first one is told besides; of C{--OPTION=NUMBER} the number is a descriptor for it.
+        @param first: what the first one is told besides; of C{--OPTION=NUMBER} the number is a descriptor for it. Of
+            C{--log-file=PATH} all of them are told, and the anchor writes to it, too.
         """
-        self._argv = list(argv)
-        self._first = list(first)
+        logs = [word for word in first if word.startswith("--log-file=")]
+        self._argv = [*argv, *logs]
+        self._first = [word for word in first if word not in logs]
+        self._log = LogFile(logs[0].partition("=")[2]) if logs else None
         self._previous: list[str] | None = None
         self._limit = DescriptorLimit()
         self._held: dict[str, _Held] = {}
@@ -141,6 +147,7 @@ class Anchor:
         self._kernels = 0
         self._failures = 0
         self._start_at = 0.0
+        self._spare_at: float | None = None
         self._has_served = self._ending = False
         self._exit_code: int | None = None
         self._does: Mapping[str, Callable[[_Kernel, dict[str, Any], list[int]], None]] = {
@@ -168,6 +175,7 @@ class Anchor:
             signal.signal(number, lambda *_: None)
         while self._exit_code is None:
             self._start_if_due()
+            self._prepare_spare()
             self._wait(reading)
         return self._exit_code
 
@@ -193,6 +201,8 @@ class Anchor:
         times = [each.deadline for each in (self._kernel, self._successor) if each and each.deadline is not None]
         if self._kernel is None:
             times.append(self._start_at)
+        elif self._spare is None and self._spare_at is not None:
+            times.append(self._spare_at)
         return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
 
     def _check_deadlines(self) -> None:
@@ -205,6 +215,8 @@ class Anchor:
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:
             self._reap()
+        if signal.SIGHUP in numbers and self._log is not None:
+            self._log.reopen()
         for number in numbers - {signal.SIGCHLD}:
             self._ending |= number in (signal.SIGTERM, signal.SIGINT)
             if self._kernel is not None:
@@ -297,7 +309,8 @@ class Anchor:
         kernel.deadline = None
         kernel.served = self._has_served = True
         self._failures = 0
-        self._prepare_spare()
+        # One that comes up for the first time has all the time in the world; after a death there may be another soon.
+        self._spare_at = time.monotonic() + (_QUIET if self._kernels == 1 else 0)
         # What ended while it was told of the rest.
         for key, child in self._children.items():
             if child.code is not None:
@@ -310,7 +323,8 @@ class Anchor:
 
     def _prepare_spare(self) -> None:
         """Have a kernel that has begun, and waits to be told what is held: it need not be waited for when it counts."""
-        if self._spare is None:
+        if self._spare is None and self._spare_at is not None and time.monotonic() >= self._spare_at:
+            self._spare_at = None
             try:
                 self._spare = _Kernel(self._argv, (), (), self._limit)
             except OSError as error:

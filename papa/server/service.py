@@ -49,7 +49,6 @@ class KernelService(MultiService):
         self._folder = folder
         self._started = started
         self._line = line
-        self._gives_way = False
         self.listeners = listeners
 
     def privilegedStartService(self) -> None:
@@ -81,15 +80,12 @@ class KernelService(MultiService):
 
     def give_way(self) -> None:
         """Another kernel goes on with what is held: whoever comes now waits for that one."""
-        self._gives_way = True
         for listener in self.listeners:
             listener.leave_held()
             listener.stopService()
 
     def stopService(self) -> Any:
         """End, without touching a child."""
-        if self._gives_way:
-            return super().stopService()
         if self._line is not None:
             self._line.goodbye()
         for process in self._kernel.remaining():

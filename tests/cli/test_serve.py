@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 
-from tests.client.sharing import child_pids, end_kernel, serving_pid, wait_for_end
+from tests.client.sharing import child_pids, end_kernel, parent_of, serving_pid, wait_for_end
 from tests.support import PATIENCE, KernelTestCase, until
 
 
@@ -27,12 +27,13 @@ class DaemonizeTests(ServeTestCase):
     """In the background."""
 
     def test_returns_when_it_serves(self) -> None:
-        """It returns when the kernel answers, and says who it is, where it is, and where its log is."""
+        """It returns when the kernel answers, and says who holds it, where it is, and where its log is."""
         said = self.papa("serve", "--daemonize", "-u", self.path).stdout
-        pid = serving_pid(self.path)
+        kernel = serving_pid(self.path)
+        pid = parent_of(kernel)
         self.assertRegex(said, rf"\Apapa is home, pid {pid}, at {self.path} and .*; its log is (.*)\n\Z")
         with open(said.strip().rpartition("its log is ")[2], encoding="utf-8") as log:
-            self.assertIn(f"papa is home, pid {pid}", log.read())
+            self.assertIn(f"papa is home, pid {kernel}", log.read())
         self.assertEqual(self.papa("--socket", self.path, "status").stdout, "papa holds nothing.\n")
 
     def test_left_alone(self) -> None:

@@ -123,6 +123,12 @@ def serving_pid(path: str) -> int | None:
         return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
 
 
+def parent_of(pid: int | None) -> int:
+    """Whose child a process is."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+        return int(stat.read().rpartition(")")[2].split()[1])
+
+
 def wait_for_end(pid: int) -> None:
     """Wait until a process that is nobody's child here has ended."""
     with suppress(ProcessLookupError):
@@ -135,8 +141,11 @@ def wait_for_end(pid: int) -> None:
 
 def end_kernel(path: str) -> None:
     """End a kernel that was started in the background, if it serves at this path."""
-    pid = serving_pid(path)
-    if pid is not None:
+    if serving_pid(path) is not None:
+        with Papa(path) as papa:
+            # Not the one that began to listen there: another may have gone on.
+            pid = papa.kernel_pid
+        assert pid is not None
         os.kill(pid, signal.SIGTERM)
         wait_for_end(pid)
 

@@ -17,7 +17,7 @@ from papa.client.autostart import arguments_for, launch
 from papa.client.deferred import connect
 from papa.client.location import Location
 from papa.errors import Unreachable
-from tests.client.sharing import child_pids, end_kernel, serving_pid, set_environ, wait_for_end
+from tests.client.sharing import child_pids, end_kernel, parent_of, serving_pid, set_environ, wait_for_end
 from tests.support import PATIENCE, KernelTestCase
 
 #: Connects when it is told to, and shows who serves it.
@@ -156,11 +156,22 @@ class OneKernelTests(AutostartTestCase):
             self.assertEqual(set(papa.list_values()), {f"client.{number}" for number in range(20)})
         self.assertEqual(self.log().count("papa is home"), 1)
 
+    def test_killed(self) -> None:
+        """When the kernel was killed another goes on with what it held."""
+        with Papa() as client:
+            client.set("x", "1")
+            pid = client.kernel_pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            self.assertEqual(client.get("x"), "1")
+            self.assertNotEqual(client.kernel_pid, pid)
+
     def test_again_after_its_death(self) -> None:
-        """When the kernel was killed the next client starts another, in the same place."""
+        """When everything was killed the next client starts another, in the same place."""
         Papa().close()
         pid = serving_pid(self.path)
         assert pid is not None
+        os.kill(parent_of(pid), signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
         wait_for_end(pid)
         with Papa() as client:

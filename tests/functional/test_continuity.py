@@ -1,0 +1,329 @@
+"""Kernels that are killed, or give way, while others rely on what they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+import papa
+from papa.client.deferred import connect
+from papa.errors import NotAllowed
+from papa.records import Closed, Output
+from papa.torture.ordeal import torture
+from tests.client.sharing import parent_of
+from tests.support import PATIENCE, KernelTestCase, RealKernel, script, until
+
+
+class AnchoredTestCase(KernelTestCase):
+    """
+    Tests of a kernel at an anchor.
+
+    @ivar anchor: the anchor; what is asked of it is answered by its kernel.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.anchor = self.serve("--anchor", "-u", os.path.join(self.folder, "console.sock"))
+        self.client = self.papa_client()
+        self.addCleanup(self._end_processes)
+
+    def papa_client(self) -> papa.Papa:
+        client = papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock"))
+        self.addCleanup(client.close)
+        return client
+
+    def _end_processes(self) -> None:
+        with contextlib.suppress(papa.Error):
+            for process in self.client.list_processes().values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process["pid"], signal.SIGKILL)
+
+    def kill(self) -> int:
+        """Kill the kernel; the pid that it had."""
+        self.client.list_values("none")
+        pid = self.client.kernel_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not os.path.exists(f"/proc/{pid}") or self.is_zombie(pid), "its death")
+        return pid
+
+    @staticmethod
+    def is_zombie(pid: int) -> bool:
+        """Whether it has ended and was not reaped."""
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+                return stat.read().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return False
+
+
+class KilledTests(AnchoredTestCase):
+    """Kill -9."""
+
+    def test_all_stays(self) -> None:
+        """Sockets, values and processes are there, under the same numbers, though the kernel is another."""
+        self.client.make_socket("web", port=0)
+        self.client.make_socket("unix", path=os.path.join(self.folder, "unix.sock"), family=socket.AF_UNIX)
+        self.client.set("a", "b\nc")
+        self.client.make_process("job", "sleep", ["100"], env={"PATH": os.environ["PATH"]})
+        before = self.state()
+        for _ in range(2):
+            pid = self.kill()
+            self.assertEqual(self.state(), before)
+            self.assertNotEqual(self.client.kernel_pid, pid)
+            self.assertEqual(parent_of(self.client.kernel_pid), self.anchor.pid)
+
+    def state(self) -> list[object]:
+        return [self.client.list_sockets(), self.client.list_values(), self.client.list_processes()]
+
+    def test_server_goes_on(self) -> None:
+        """Whoever connects to a held socket finds its server, and a new server can be started on it."""
+        self.client.make_socket("echo", port=0)
+        code = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\nwhile 1: s.accept()[0].sendall(b'hi')"
+        words = ["-c", code, "$(socket.echo.fileno)"]
+        self.client.make_process("one", sys.executable, words)
+        port = self.client.list_sockets("echo")["echo"]["port"]
+        self.assertEqual(self.heard(port), b"hi")
+        self.kill()
+        self.assertEqual(self.heard(port), b"hi")
+        self.client.make_process("two", sys.executable, words)
+        os.kill(self.client.list_processes("one")["one"]["pid"], signal.SIGKILL)
+        self.assertEqual(self.heard(port), b"hi")
+
+    def heard(self, port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+            return connection.recv(2)
+
+    def test_exit_in_between(self) -> None:
+        """A process that ended while there was no kernel is known to have, with its code."""
+        release = os.path.join(self.folder, "release")
+        os.mkfifo(release)
+        self.client.make_process("job", "/bin/sh", ["-c", f"read x < {release}; echo bye; exit 7"])
+        os.kill(self.anchor.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, self.anchor.pid, signal.SIGCONT)
+        self.kill()
+        with open(release, "w", encoding="ascii") as fifo:
+            fifo.write("go\n")
+        pid = self.pid_of_job()
+        until(lambda: self.is_zombie(pid), "its end")
+        os.kill(self.anchor.pid, signal.SIGCONT)
+        with self.client.watch_processes("job") as watcher:
+            found = self.read_all(watcher)
+        self.assertEqual(found, (b"bye\n", 7))
+
+    def pid_of_job(self) -> int:
+        return max(child for child in self.anchor.children() if os.getsid(child) == child)
+
+    @staticmethod
+    def read_all(watcher: papa.Watcher) -> tuple[bytes, int | None]:
+        said, code = b"", None
+        while (items := watcher.read_items()) is not None:
+            said += b"".join(item.data for item in items if isinstance(item, Output))
+            code = next((item.exit_code for item in items if isinstance(item, Closed)), code)
+        return said, code
+
+    def test_watcher_goes_on(self) -> None:
+        """A watcher that had read something reads on behind it; nothing comes twice."""
+        self.client.make_process("job", "/bin/sh", ["-c", "echo one; read x; echo two; exit 3"], stdin=papa.PIPE)
+        watcher = self.client.watch_processes("job")
+        first = watcher.read()
+        assert first is not None
+        self.assertEqual([each.data for each in first[0]], [b"one\n"])
+        self.kill()
+        self.client.write_process("job", b"go\n")
+        self.assertEqual(self.read_all(watcher), (b"two\n", 3))
+        self.assertEqual(self.client.list_processes(), {})
+
+    def test_input_ends(self) -> None:
+        """A process's input can be ended by the next kernel: nobody else holds it open."""
+        self.client.make_process("cat", "cat", stdin=papa.PIPE, env={"PATH": os.environ["PATH"]})
+        self.client.write_process("cat", b"text")
+        self.kill()
+        self.client.close_stdin("cat")
+        with self.client.watch_processes("cat") as watcher:
+            self.assertEqual(self.read_all(watcher), (b"text", 0))
+
+    def test_large_output(self) -> None:
+        """Much output that nobody has read yet is there to the last byte, also what was in the pipe."""
+        self.client.make_process(
+            "job", "/bin/sh", ["-c", "seq 1000000; exit 2"], bufsize="64m", env={"PATH": os.environ["PATH"]}
+        )
+        for _ in range(3):
+            self.kill()
+            self.client.list_values("none")
+        with self.client.watch_processes("job") as watcher:
+            said, code = self.read_all(watcher)
+        self.assertEqual(code, 2)
+        self.assertEqual(said, b"".join(b"%d\n" % number for number in range(1, 1_000_001)))
+
+    def test_events_go_on(self) -> None:
+        """The numbers of events have no gap."""
+        self.client.set("a", "1")
+        self.kill()
+        self.client.set("b", "2")
+        with self.client.watch_events(since=0, follow=False) as events:
+            self.assertEqual([(each.number, each.name) for each in events], [(1, "a"), (2, "b")])
+
+    def test_ends_in_order(self) -> None:
+        """SIGTERM to the anchor ends everything but the children, with exit code 0, and no file is left."""
+        self.kill()
+        self.client.close()
+        self.assertEqual(self.anchor.end(), 0)
+        left = os.listdir(self.environ["PAPA_RUNTIME_DIR"])
+        self.assertEqual([name for name in left if name.endswith(".sock")], [])
+
+    def test_told_to_end(self) -> None:
+        """So does SIGTERM to the kernel."""
+        self.client.list_values("none")
+        assert self.client.kernel_pid is not None
+        os.kill(self.client.kernel_pid, signal.SIGTERM)
+        self.client.close()
+        self.assertEqual(self.anchor.process.wait(PATIENCE), 0)
+
+    def test_version_1(self) -> None:
+        """A client of papa 1.0.6's wire gets a closed connection at worst."""
+        with self.anchor.talk() as talk:
+            talk.ask("set a b")
+            self.kill()
+            self.assertEqual(talk.read_to_end(), b"")
+        with self.anchor.talk() as talk:
+            self.assertIn("b", talk.ask("get a"))
+
+
+class UpgradeTests(AnchoredTestCase):
+    """Giving way."""
+
+    def test_nobody_notices(self) -> None:
+        """After an upgrade everything is as before, and clients that were connected go on."""
+        other = self.papa_client()
+        other.set("a", "1")
+        self.client.make_process("job", "/bin/sh", ["-c", "echo one; read x; exit 3"], stdin=papa.PIPE)
+        with self.papa_client().watch_processes("job") as watcher:
+            self.assertIsNotNone(watcher.read())
+            before = self.client.kernel_pid
+            self.client.upgrade()
+            self.assertEqual(other.get("a"), "1")
+            # What is not safe to repeat is, for the kernel that gave way has said that it did not do it.
+            other.write_process("job", b"go\n")
+            self.assertEqual(KilledTests.read_all(watcher), (b"", 3))
+        self.assertNotEqual(other.kernel_pid, before)
+
+    def test_broken(self) -> None:
+        """A version that cannot go on is refused with the reason, and nothing happens."""
+        self.client.set("a", "1")
+        before = self.client.kernel_pid
+        with self.assertRaisesRegex(NotAllowed, "cannot go on: it ended with 0 before it could go on"):
+            self.client.upgrade("/bin/true")
+        with self.assertRaisesRegex(NotAllowed, "cannot start it: .*No such file"):
+            self.client.upgrade("/no/such/python")
+        self.assertEqual(self.client.get("a"), "1")
+        self.assertEqual(self.client.kernel_pid, before)
+
+    def test_command(self) -> None:
+        """C{papa upgrade} says what it did; without an anchor, why it cannot."""
+        said = self.papa("upgrade").stdout
+        self.assertRegex(said, r"\Apapa goes on with pid \d+ instead of \d+; the pause was \d\.\d\d s, after .* s")
+        plain = RealKernel(
+            self.folder,
+            [script("papa"), "serve", "-u", os.path.join(self.folder, "plain.sock")],
+            {**self.environ, "PAPA_RUNTIME_DIR": os.path.join(self.folder, "other")},
+        )
+        self.addCleanup(plain.end)
+        finished = self.papa("--socket", os.path.join(self.folder, "plain.sock"), "upgrade", code=1)
+        self.assertIn("has no anchor", finished.stderr)
+
+    def test_signal(self) -> None:
+        """SIGUSR2 to the anchor, as ExecReload sends it, does the same."""
+        self.client.list_values("none")
+        before = self.client.kernel_pid
+        os.kill(self.anchor.pid, signal.SIGUSR2)
+
+        def another() -> bool:
+            self.client.list_values("none")
+            return self.client.kernel_pid != before
+
+        until(another, "another kernel")
+
+
+class DeferredTests(TestCase):
+    """The client of Twisted programs."""
+
+    def test_goes_on(self) -> Deferred[None]:
+        """A watch goes on over a killed kernel and one that gave way, each byte once."""
+        return Deferred.fromCoroutine(self.watch())
+
+    async def watch(self) -> None:
+        case = AnchoredTestCase("setUp")
+        case.setUp()
+        self.addCleanup(case.doCleanups)
+        path = os.path.join(case.environ["PAPA_RUNTIME_DIR"], "papa.sock")
+        kernel = await connect(reactor, path)
+        await kernel.make_process("job", ["/bin/sh", "-c", "while read x; do echo $x; done; exit 4"], stdin="pipe")
+        said = b""
+        async with kernel.watch_processes("job") as watch:
+            for number in range(6):
+                await kernel.write_process("job", b"%d\n" % number)
+                while not said.endswith(b"%d\n" % number):
+                    item = await watch.__anext__()
+                    assert isinstance(item, Output)
+                    said += item.data
+                    watch.acknowledge(item)
+                if number % 2:
+                    case.kill()
+                else:
+                    await kernel.upgrade()
+                await kernel.get("a")
+            await kernel.close_stdin("job")
+            async for item in watch:
+                assert isinstance(item, Closed)
+                self.assertEqual(item.exit_code, 4)
+                await watch.acknowledge(item)
+        await kernel.close()
+        self.assertEqual(said, b"0\n1\n2\n3\n4\n5\n")
+
+
+class OrdealTests(KernelTestCase):
+    """The short form of the ordeal."""
+
+    def test_nothing_is_lost(self) -> None:
+        """Forty kernels are ended in every way under load, and nothing is lost: no byte, no code, no connection."""
+        score = torture(seed=7, seconds=600, kills=40, printers=4, lines=1500)
+        self.assertEqual(score.faults, [])
+        self.assertTrue(score.perfect, score.summary())
+        self.assertEqual(sum(score.kernels.values()), 40)
+
+
+class AnchorTests(KernelTestCase):
+    """The anchor itself."""
+
+    def test_small(self) -> None:
+        """It knows nothing of Twisted, nor of anything else but the standard library."""
+        code = (
+            "import papa.continuity.anchor, sys; "
+            "print([name for name in sys.modules if name.partition('.')[0] in ('twisted', 'zope', 'click', 'rich')])"
+        )
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(said, "[]\n")
+
+    def test_kernel_that_cannot_begin(self) -> None:
+        """If the first kernel does not come up, the anchor ends with its code and its reason."""
+        finished = self.papa("serve", "--anchor", "-u", "/proc/x", code=1)
+        self.assertIn("Cannot create /proc/x.lock", finished.stderr)
+
+    def test_quiet(self) -> None:
+        """While nothing happens it does not wake up."""
+        kernel = self.serve("--anchor", "-u", os.path.join(self.folder, "console.sock"))
+        until(lambda: len(kernel.children()) == 2, "the kernel in reserve")
+        before = kernel.wake_ups()
+        with papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock")) as client:
+            for number in range(100):
+                client.set("a", str(number))
+        self.assertLessEqual(kernel.wake_ups() - before, 1)

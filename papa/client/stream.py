@@ -79,7 +79,9 @@ class RemoteStream(ABC, Generic[_Item]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.stop()
+        stopped = self.stop()
+        if kind is not GeneratorExit:  # What is thrown away may wait for nothing any more.
+            await stopped
 
     def __aiter__(self) -> Self:
         return self

@@ -132,6 +132,15 @@ class EventsTests(ExampleTestCase):
         self.client.set("two", "x")
         self.assertRegex(events.stdout.readline(), r"^2 \S+ value-set two None$")
 
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends it without a word."""
+        self.client.set("one", "x")
+        events = self.start("events.py")
+        assert events.stdout is not None
+        events.stdout.readline()
+        events.send_signal(signal.SIGINT)
+        self.assertEqual(events.stdout.read(), "")
+
 
 class FarmTests(ExampleTestCase):
     """C{farm.py}."""

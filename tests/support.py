@@ -43,6 +43,14 @@ def script(name: str) -> str:
     return os.path.join(os.path.dirname(sys.executable), name)
 
 
+def program(name: str) -> str:
+    """Where a program of this machine is; a test that needs one that is not there is skipped."""
+    found = shutil.which(name)
+    if found is None:
+        raise SkipTest(f"needs {name}, which is not installed here")
+    return found
+
+
 def hold_descriptors(test: SynchronousTestCase, count: int) -> None:
     """Let this very process open C{count} files until the test ends; skip the test where it may not."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import signal
 import socket
 import struct
 import subprocess
-import tomllib
 
-from tests.functional.test_version1 import Environment, environment_with
+from tests.functional.environments import environment_with_this_papa
 from tests.support import PATIENCE, KernelTestCase, RealKernel, Talk, until
-
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 #: Answers each line that a connection sends with its own pid, and prints what it does.
 _WORKER = """
@@ -62,19 +58,6 @@ stderr_stream.filename = {folder}/err.log
 """
 
 
-@functools.cache
-def _with_this_papa(environment: Environment) -> subprocess.CompletedProcess[str]:
-    """Install what is tested here beside circus; all that it needs is there already."""
-    return environment.pip("install", "--no-index", "--no-deps", "--no-build-isolation", _ROOT)
-
-
-def _requirements() -> list[str]:
-    """What building this papa and running it needs."""
-    with open(os.path.join(_ROOT, "pyproject.toml"), "rb") as file:
-        project = tomllib.load(file)
-    return [*project["build-system"]["requires"], *project["project"]["dependencies"]]
-
-
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -88,9 +71,7 @@ class CircusTestCase(KernelTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.environment = environment_with("circus==0.17.2", *_requirements())
-        installed = _with_this_papa(self.environment)
-        self.assertEqual(installed.returncode, 0, installed.stderr)
+        self.environment = environment_with_this_papa("circus==0.17.2")
         self.path = os.path.join(self.folder, "papa.sock")
         # Circus asks for its sockets before it minds its papa_endpoint: both must say the same.
         self.environ["PAPA_SOCKET"] = self.path

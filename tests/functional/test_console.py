@@ -5,22 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
-import shutil
 import subprocess
 
-from twisted.trial.unittest import SkipTest
-
-from tests.support import PATIENCE, Frame, Talk, TalkTestCase, until
+from tests.support import PATIENCE, Frame, Talk, TalkTestCase, program, until
 
 GREETING = b'Papa is home. Type "help" for commands.\n> '
-
-
-def program(name: str) -> str:
-    """Where a program of this machine is; a test that needs one that is not there is skipped."""
-    found = shutil.which(name)
-    if found is None:
-        raise SkipTest(f"needs {name}, which is not installed here")
-    return found
 
 
 class ConsoleTestCase(TalkTestCase):

@@ -7,7 +7,7 @@ import signal
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.functional.test_version1 import environment_with
+from tests.functional.environments import environment_with
 from tests.support import PATIENCE, TalkTestCase
 
 _APPLICATIONS = """

@@ -7,80 +7,14 @@ kernel of this version; all must come to the same.
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from twisted.trial.unittest import SkipTest
 
 from tests.functional import version1_program
-from tests.support import PATIENCE, KernelTestCase, RealKernel, plain_environ
-
-#: How long pip may take, in seconds.
-_PIP_PATIENCE = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """A virtual environment in a folder of its own, which is deleted when the tests have run."""
-
-    folder: str
-
-    def script(self, name: str) -> str:
-        """One of its programs."""
-        return os.path.join(self.folder, "bin", name)
-
-    def pip(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Have its pip do something, whatever it comes to."""
-        return _finished([self.script("python"), "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments])
-
-
-def _finished(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            env=plain_environ(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_PIP_PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"{command[0]} took longer than {_PIP_PATIENCE} seconds")
-
-
-@functools.cache
-def _built(requirements: tuple[str, ...]) -> Environment | str:
-    """An environment with packages from PyPI, or why there is none; built once."""
-    environment = Environment(tempfile.mkdtemp(prefix="papa-environment-"))
-    atexit.register(shutil.rmtree, environment.folder, ignore_errors=True)
-    finished = _finished([sys.executable, "-m", "venv", environment.folder])
-    if not finished.returncode:
-        finished = environment.pip("install", "--no-input", "--retries", "1", "--timeout", "15", *requirements)
-    if not finished.returncode:
-        return environment
-    said = [line for line in (finished.stderr or finished.stdout).splitlines() if line.strip()]
-    return said[-1] if said else f"exit code {finished.returncode}"
-
-
-def environment_with(*requirements: str) -> Environment:
-    """
-    An environment with packages from PyPI.
-
-    @raise SkipTest: where PyPI is out of reach.
-    """
-    built = _built(requirements)
-    if isinstance(built, str):
-        raise SkipTest(f"There is no environment with {', '.join(requirements)}: {built}")
-    return built
+from tests.functional.environments import environment_with
+from tests.support import PATIENCE, KernelTestCase, RealKernel
 
 
 class Version1TestCase(KernelTestCase):

@@ -14,9 +14,9 @@ from glob import glob
 from twisted.trial.unittest import SynchronousTestCase
 
 import papa
+from tests.functional.sessions import DOCS
 from tests.support import PATIENCE, KernelTestCase, until
 
-DOCS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs")
 EXAMPLES = os.path.join(DOCS, "examples")
 
 
@@ -39,12 +39,6 @@ class TutorialTests(SynchronousTestCase):
             found = any(piece in text for program in programs for text in (program, textwrap.indent(program, "    ")))
             indented = any(textwrap.indent(piece, "    ") in program for program in programs)
             self.assertTrue(found or indented, piece)
-
-    def test_shows_the_daemon_as_it_is(self) -> None:
-        """The page on daemons begins with the whole of an example."""
-        block = re.search(r"::\n\n((?:    .*\n|\n)+)", read(os.path.join(DOCS, "daemon.rst")))
-        assert block is not None
-        self.assertEqual(textwrap.dedent(block[1]).strip(), read(os.path.join(EXAMPLES, "clock_daemon.py")).strip())
 
 
 class ClockTests(KernelTestCase):

@@ -15,6 +15,11 @@ from tests.support import program
 #: The pages that have something to type, which some test types.
 _TYPED = {
     "daemon.rst",
+    "howto/deploy.rst",
+    "howto/from-circus.rst",
+    "howto/from-papa-1.rst",
+    "howto/ship-logs.rst",
+    "howto/systemd.rst",
     "tutorial.rst",
     "twisted.rst",
 }

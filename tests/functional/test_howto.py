@@ -1,0 +1,97 @@
+"""The guides: what each says to type is typed, with the programs that it is about."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from glob import glob
+
+from tests.functional.environments import environment_with, environment_with_this_papa
+from tests.functional.pages import blocks
+from tests.functional.sessions import DOCS, PageTestCase
+from tests.support import PATIENCE, program, script
+
+
+class GuideTestCase(PageTestCase):
+    """Tests that follow a guide."""
+
+    def guide(self, name: str, *, without: tuple[str, ...] = ()) -> None:
+        """Do what it says, to its end."""
+        self.assertGreater(self.follow(os.path.join(DOCS, "howto", name), without=without), 1)
+
+    def also_find(self, folder: str) -> None:
+        """Have the shell find the programs of a folder, after all others."""
+        self.environ["PATH"] += os.pathsep + folder
+
+
+class DeployTests(GuideTestCase):
+    """Replacing a web server without refusing anybody."""
+
+    def test_deploy(self) -> None:
+        """gunicorn and a Twisted server are replaced under load, and no request fails; a bad version serves nobody."""
+        program("curl")
+        self.also_find(os.path.dirname(environment_with("gunicorn").script("gunicorn")))
+        self.guide("deploy.rst")
+
+
+class ShipLogsTests(GuideTestCase):
+    """Shipping output without losing any."""
+
+    def test_ship_logs(self) -> None:
+        """Files and a database have each byte once, although their writers are killed; a pipe has it, too."""
+        self.guide("ship-logs.rst")
+
+
+class FromPapa1Tests(GuideTestCase):
+    """Moving from papa 1.0.6."""
+
+    def test_this_papa(self) -> None:
+        """The old program runs with this papa."""
+        self.guide("from-papa-1.rst", without=("needs-papa-1",))
+
+    def test_both(self) -> None:
+        """It runs with papa 1.0.6 in its environment as well."""
+        os.symlink(environment_with("papa==1.0.6").folder, os.path.join(self.home, "old"))
+        self.guide("from-papa-1.rst")
+
+
+class FromCircusTests(GuideTestCase):
+    """Moving a circus setup."""
+
+    def test_from_circus(self) -> None:
+        """circusd is killed and comes back; then the same servers run without it."""
+        program("curl")
+        self.also_find(os.path.dirname(environment_with_this_papa("circus==0.17.2").script("circusd")))
+        self.addCleanup(self.end, "circus.pid")
+        self.guide("from-circus.rst")
+
+
+class SystemdTests(GuideTestCase):
+    """Running papa under systemd. What systemd itself is to do is not done: that would change this machine."""
+
+    def test_unit(self) -> None:
+        """The unit is printed as shown."""
+        self.guide("systemd.rst", without=("needs-systemd", "needs-systemd-analyze"))
+
+    def test_systemd_takes_it(self) -> None:
+        """systemd finds nothing wrong with the unit, with its drop-ins, or with the units of shippers."""
+        program("systemd-analyze")
+        self.environ["XDG_RUNTIME_DIR"] = self.folder
+        self.guide("systemd.rst", without=("needs-systemd",))
+        for page in ("systemd.rst", "ship-logs.rst"):
+            for block in blocks(os.path.join(DOCS, "howto", page)):
+                if block.file.endswith((".service", ".conf")):
+                    self.do(replace(block, text=block.text.replace("/opt/papa/bin/papa", script("papa"))))
+        shutil.copy(os.path.join(self.home, "papa.service"), os.path.join(self.home, "papa-www.service"))
+        for unit in glob(os.path.join(self.home, "*.service")):
+            checked = subprocess.run(
+                ["systemd-analyze", "verify", unit],
+                env=self.environ | {"SYSTEMD_UNIT_PATH": f"{self.home}:"},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            self.assertNotIn("papa", checked.stderr)

@@ -15,6 +15,7 @@ from tests.support import program
 #: The pages that have something to type, which some test types.
 _TYPED = {
     "daemon.rst",
+    "failures.rst",
     "howto/deploy.rst",
     "howto/from-circus.rst",
     "howto/from-papa-1.rst",
@@ -45,6 +46,10 @@ class PagesTests(PageTestCase):
         self.addCleanup(self.end, "clock.pid")
         self.addCleanup(self.end, "sleeper.pid")
         self.assertGreater(self.follow(os.path.join(DOCS, "daemon.rst")), 10)
+
+    def test_failures(self) -> None:
+        """What happens when something fails."""
+        self.assertGreater(self.follow(os.path.join(DOCS, "failures.rst")), 5)
 
     def test_readme(self) -> None:
         """The first page of all."""

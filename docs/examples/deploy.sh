@@ -14,15 +14,15 @@ old=$(papa value get "$name.generation" 2> /dev/null || echo 0)
 new=$((old + 1))
 papa run -d --listen "$name" "$name.$new" -- "$@"
 if ! papa wait --for "output=$ready" --timeout "${PATIENCE:-30}" "$name.$new"; then
-    papa logs "$name.$new"
+    papa logs "$name.$new" || true
     papa signal TERM "$name.$new" || true
-    papa rm "$name.$new"
+    papa rm "$name.$new" || true
     echo "$name.$new did not come up: $name.$old goes on" >&2
     exit 1
 fi
 papa value set "$name.generation" "$new"
-if [ "$old" -gt 0 ]; then
-    papa signal TERM "$name.$old"
-    papa wait "$name.$old"
+# It may have ended by itself, and whoever collects ends may be quicker than we.
+if [ "$old" -gt 0 ] && papa signal TERM "$name.$old"; then
+    papa wait "$name.$old" || true
 fi
 echo "$name.$new serves"

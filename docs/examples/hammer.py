@@ -5,6 +5,7 @@ Ask a web server again and again, on a new connection each time, and tell at the
 """
 
 import collections
+import http.client
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ def hammer():
         try:
             with urllib.request.urlopen(sys.argv[1], timeout=20) as answer:
                 answers[answer.read().decode().strip()] += 1
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             failures[str(error)] += 1
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from glob import glob
 
 from tests.functional.environments import environment_with, environment_with_this_papa
-from tests.functional.pages import blocks
+from tests.functional.pages import Block, blocks
 from tests.functional.sessions import DOCS, PageTestCase
 from tests.support import PATIENCE, program, script
 
@@ -34,6 +34,38 @@ class DeployTests(GuideTestCase):
         program("curl")
         self.also_find(os.path.dirname(environment_with("gunicorn").script("gunicorn")))
         self.guide("deploy.rst")
+
+    def test_old_one_is_gone(self) -> None:
+        """A generation that has ended by itself, or was forgotten, is no hindrance to the next."""
+        shutil.copy(os.path.join(DOCS, "examples", "deploy.sh"), self.home)
+        deploy = "./deploy.sh web ready sh -c 'echo ready; exec sleep 600'"
+        session = f"""\
+$ papa socket make web
+web is bound to ...
+$ {deploy}
+...
+web.1 serves
+$ papa signal KILL web.1
+sent SIGKILL to web.1, pid ...
+$ papa wait web.1
+web.1 killed by signal 9
+$ {deploy}
+...
+web.2 serves
+$ papa rm web.2
+web.2 runs on, with pid ..., until it ends
+$ papa signal KILL web.2
+sent SIGKILL to web.2, pid ...
+$ while papa show web.2 > shown.txt 2>&1; do sleep 0.1; done
+$ {deploy}
+...
+web.3 serves
+$ papa status 'web.*'
+PROCESS  STATE     ...
+web.1    killed 9  ...
+web.3    running   ...
+"""
+        self.do(Block("console", session, "test"))
 
 
 class ShipLogsTests(GuideTestCase):

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import NOT_DONE_YET, Site
 
 VERSION = "version 1"
 
@@ -15,8 +15,13 @@ class Hello(Resource):
     isLeaf = True
 
     def render_GET(self, request):
+        reactor.callLater(0.05, self.answer, request)  # As if there were something to do for it.
+        return NOT_DONE_YET
+
+    def answer(self, request):
         request.setHeader("Content-Type", "text/plain")
-        return f"{VERSION}\n".encode()
+        request.write(f"{VERSION}\n".encode())
+        request.finish()
 
 
 class Draining(WrappingFactory):

@@ -8,8 +8,21 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["INTERRUPT", "Block", "Exchange", "blocks", "pattern_of", "python_exchanges", "shell_exchanges"]
+__all__ = [
+    "INTERRUPT",
+    "SESSIONS",
+    "UNTYPED",
+    "Block",
+    "Exchange",
+    "blocks",
+    "pattern_of",
+    "python_exchanges",
+    "shell_exchanges",
+]
 
+#: Languages of sessions, which are typed; and of what would be typed, were it a session or a file.
+SESSIONS = ("console", "pycon")
+UNTYPED = ("bash", "python", "sh", "shell")
 #: A line of expected output that stands for Ctrl-C.
 INTERRUPT = "^C"
 

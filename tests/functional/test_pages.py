@@ -33,7 +33,7 @@ class PagesTests(PageTestCase):
     def test_tutorial(self) -> None:
         """The first steps, from nothing to a kernel that ends."""
         program("curl")
-        self.assertGreater(self.follow(os.path.join(DOCS, "tutorial.rst")), 50)
+        self.assertGreater(self.follow(os.path.join(DOCS, "tutorial.rst")), 40)
 
     def test_twisted(self) -> None:
         """papa for Twisted programs."""

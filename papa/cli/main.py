@@ -32,6 +32,7 @@ _VERBS: Final = {
     "signal": "papa.cli.signalling",
     "socket": "papa.cli.sockets",
     "status": "papa.cli.status",
+    "torture": "papa.cli.torture",
     "unit": "papa.cli.unit",
     "upgrade": "papa.cli.upgrade",
     "value": "papa.cli.values",

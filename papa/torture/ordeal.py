@@ -84,7 +84,7 @@ def _anchor() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             _await(path, anchor, log)
             yield path, anchor
         finally:
-            _end(path, anchor)
+            _end(anchor)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -98,21 +98,24 @@ def _await(path: str, anchor: subprocess.Popen[bytes], log: str) -> None:
         time.sleep(0.01)
 
 
-def _end(path: str, anchor: subprocess.Popen[bytes]) -> None:
-    """End what is left, by what papa itself says of it: first the processes, then papa."""
-    if anchor.poll() is not None:
-        return
-    with suppress(Exception), Papa(path) as papa:
-        for process in papa.list_processes().values():
-            if process["running"]:
+def _end(anchor: subprocess.Popen[bytes]) -> None:
+    """End what is left: the anchor in order, then those of its children that go on without it."""
+    children = []
+    if anchor.poll() is None:
+        with open(f"/proc/{anchor.pid}/task/{anchor.pid}/children", encoding="ascii") as listed:
+            for pid in map(int, listed.read().split()):
                 with suppress(ProcessLookupError):
-                    os.kill(process["pid"], signal.SIGKILL)
-    anchor.terminate()
+                    children.append(os.pidfd_open(pid))
+        anchor.terminate()
     try:
         anchor.wait(_PATIENCE)
     except subprocess.TimeoutExpired:
         anchor.kill()
         anchor.wait()
+    for child in children:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child, signal.SIGKILL)
+        os.close(child)
 
 
 def _kernel_of(path: str) -> int | None:

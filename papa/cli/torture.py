@@ -1,0 +1,79 @@
+"""C{papa torture}: kill a kernel again and again under load, and count what is lost."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from typing import Any
+
+import click
+
+from papa.cli.failures import EXIT_FAILED
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--minutes", type=click.FloatRange(0), default=1, show_default=True, help="How long.")
+@click.option("--kills", type=click.IntRange(1), metavar="N", help="End after so many kernels, if that comes first.")
+@click.option("--seed", type=int, metavar="N", help="What is done, and when, follows from it; chosen by default.")
+@click.option("--printers", type=click.IntRange(1), default=8, show_default=True, help="How many print at a time.")
+@click.option("--json", "as_json", is_flag=True, help="Print the score card as one JSON object.")
+def command(minutes: float, kills: int | None, seed: int | None, printers: int, as_json: bool) -> None:
+    """
+    Kill a kernel again and again under load, and count what is lost.
+
+    The kernel is started for this, at an anchor and in a runtime folder of its own; only it and what it has started is
+    touched. Meanwhile programs print numbered lines as fast as they are read and exit with known codes, a client
+    connects to a server on a held socket, and another sets values. Kernels are killed with SIGKILL, stopped and killed,
+    and told to give way. The score card says what was lost: nothing should be, and then the exit code is 0.
+    """
+    from papa.torture.ordeal import torture
+    from papa.torture.score import Score
+
+    seed = random.randrange(1 << 16) if seed is None else seed  # noqa: S311 - it need not be hard to guess
+    begun = time.monotonic()
+
+    def tell(score: Score) -> None:
+        if sys.stderr.isatty():
+            ended = sum(score.kernels.values())
+            click.echo(
+                f"\r{time.monotonic() - begun:5.0f} s  {ended} kernels  {score.lines} lines ", err=True, nl=False
+            )
+
+    try:
+        score = torture(seed=seed, seconds=minutes * 60, kills=kills, printers=printers, tell=tell)
+    finally:
+        if sys.stderr.isatty():
+            click.echo(err=True)
+    summary = {"version": 1, "seed": seed, "seconds": round(time.monotonic() - begun, 1), **score.summary()}
+    click.echo(json.dumps(summary) if as_json else "\n".join(_card(summary)))
+    if not score.perfect:
+        sys.exit(EXIT_FAILED)
+
+
+def _card(summary: dict[str, Any]) -> list[str]:
+    """The score card, for people."""
+    kernels: dict[str, int] = summary["kernels"]
+    wrong: dict[str, int] = summary["wrong"]
+    ways = ", ".join(f"{count} {how}" for how, count in sorted(kernels.items()))
+    rows = [
+        ("kernels ended", f"{sum(kernels.values())} ({ways})"),
+        ("processes", f"{summary['processes']}, {summary['lines']} lines, {summary['bytes']} bytes"),
+        ("connections", f"{summary['connections']}"),
+        ("values set", f"{summary['values']}"),
+        ("pauses", f"longest {summary['pause_longest']:.2f} s, median {summary['pause_median']:.2f} s"),
+        *((f"{kind} wrong" if kind in _THINGS else kind, str(count)) for kind, count in wrong.items()),
+    ]
+    verdict = "nothing was lost" if summary["perfect"] else "something was lost, or nothing could be tried"
+    return [
+        *(f"{what:20} {figure}" for what, figure in rows),
+        *(f"  {fault}" for fault in summary["faults"]),
+        f"seed {summary['seed']}, {summary['seconds']:.0f} s: {verdict}",
+    ]
+
+
+#: What of the score counts things, and not the ways in which lines can be wrong.
+_THINGS = ("exit codes", "connections", "values")

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from papa import parameters
 from papa.asked import checks
+from papa.errors import Error
 
 __all__ = ["Command", "Listing"]
 
@@ -24,6 +25,7 @@ class Command:
     @cvar on_console: whether a person can ask it on a line.
     @cvar lends: whether a descriptor goes with the answer.
     @cvar takes: whether a descriptor comes with the command.
+    @cvar refusals: what it can be refused with beside L{BadRequest}, which any command can, and when that is.
     @cvar repeatable: whether asking it again does no harm when it is not known whether it was done.
     """
 
@@ -32,6 +34,7 @@ class Command:
     help: ClassVar[str] = ""
     answer: ClassVar[type[object] | None] = None
     listed: ClassVar[bool] = False
+    refusals: ClassVar[tuple[tuple[type[Error], str], ...]] = ()
     repeatable: ClassVar[bool] = False
     on_console: ClassVar[bool] = True
     lends: ClassVar[bool] = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from papa import parameters
 from papa.asked import checks
 from papa.asked.command import Command, Listing
+from papa.errors import NotFound
 from papa.names import check_name
 from papa.records import Cursor
 
@@ -34,6 +35,7 @@ class MoveCursor(Command):
 
     words = ("move", "cursor")
     summary = "Have a cursor read on from another mark"
+    refusals = ((NotFound, "there is no such cursor or process, or it does not read this process"),)
     help = """\
 The next reading begins behind so many bytes of the process's output, or with
 the oldest byte behind them that is still held.
@@ -57,6 +59,7 @@ class RemoveCursors(Command):
 
     words = ("remove", "cursors")
     summary = "Forget cursors"
+    refusals = ((NotFound, "a name without a * is not held; then none is removed"),)
     help = """\
 Example:
     remove cursors shipper"""

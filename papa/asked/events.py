@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from papa import parameters
 from papa.asked import checks
 from papa.asked.command import Command
+from papa.errors import TooOld
 
 __all__ = ["WatchEvents"]
 
@@ -24,6 +25,7 @@ class WatchEvents(Command):
 
     words = ("watch", "events")
     summary = "Receive what happens to sockets, values and processes"
+    refusals = ((TooOld, "events behind that number are no longer kept"),)
     on_console = False
 
     since: int = parameters.option("since", "begin behind this number", hint="N", default=-1, parse=parameters.number)

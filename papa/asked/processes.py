@@ -11,7 +11,7 @@ from typing import Final, Literal
 from papa import parameters
 from papa.asked import checks
 from papa.asked.command import Command, Listing
-from papa.errors import BadRequest
+from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotAllowed, NotFound, SocketFailed, SpawnFailed
 from papa.names import check_name
 from papa.records import Process
 
@@ -51,6 +51,14 @@ class MakeProcess(Command):
     words = ("make", "process")
     summary = "Start a process and keep its output"
     answer = Process
+    refusals = (
+        (NotFound, "listen, an argument or a variable names a socket that is not held"),
+        (AlreadyDiffers, "the name is held, with other parameters; it says which"),
+        (NotAllowed, "it is to run as another user, and papa is not root"),
+        (SpawnFailed, "the program is not found, or does not start"),
+        (SocketFailed, "the system refuses another socket of a reuseport"),
+        (LimitReached, "the machine has no process or descriptor left"),
+    )
     help = """\
 Options come before the program; -- ends them. In arguments and in env,
 $(socket.NAME.fileno) and $(socket.NAME.port) stand for those of a held socket.
@@ -210,6 +218,7 @@ class RemoveProcesses(Command):
 
     words = ("remove", "processes")
     summary = "Drop processes' output and forget them once they end"
+    refusals = ((NotFound, "a name without a * is not held; then none is removed"),)
     help = """\
 No process is stopped by this. What a removed process still prints is read
 and thrown away; when it exits, its name is free.
@@ -227,6 +236,10 @@ class WriteProcess(Command):
 
     words = ("write", "process")
     summary = "Send a line to a process's standard input"
+    refusals = (
+        (NotFound, "there is no such process"),
+        (LimitReached, "it has not read what it was sent before"),
+    )
     help = """\
 The process must have been made with stdin=pipe. On the console the line is
 sent with a newline at its end.
@@ -252,6 +265,7 @@ class CloseStdin(Command):
 
     words = ("close", "stdin")
     summary = "End a process's standard input"
+    refusals = ((NotFound, "there is no such process"),)
     help = """\
 Example:
     close stdin shell"""
@@ -269,6 +283,12 @@ class LendProcess(Command):
     words = ("lend", "process")
     summary = "Get a pidfd of a process"
     answer = Process
+    refusals = (
+        (NotFound, "there is no such process"),
+        (NotAllowed, "the connection is not a Unix socket"),
+        (LimitReached, "too many descriptors are on their way to this client"),
+        (SpawnFailed, "it has exited, or the system has no pidfds"),
+    )
     on_console = False
     lends = True
 
@@ -284,6 +304,10 @@ class WatchProcesses(Command):
 
     words = ("watch", "processes")
     summary = "Receive the output of processes"
+    refusals = (
+        (NotFound, "a name without a * is not held, or nothing is selected"),
+        (LimitReached, "there are as many cursors as there may be"),
+    )
     help = """\
 Output comes in batches. A batch ends in "] ": any line acknowledges it, and
 papa then lets go of it and sends the next; q acknowledges and stops. What was

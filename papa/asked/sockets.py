@@ -8,7 +8,7 @@ from typing import Final, Literal
 from papa import parameters
 from papa.asked import checks
 from papa.asked.command import Command, Listing
-from papa.errors import BadRequest
+from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotAllowed, NotFound, SocketFailed
 from papa.names import check_name
 from papa.records import Socket
 
@@ -27,6 +27,10 @@ class MakeSocket(Command):
     words = ("make", "socket")
     summary = "Create a socket and hold it"
     answer = Socket
+    refusals = (
+        (AlreadyDiffers, "the name is held, with other parameters; it says which"),
+        (SocketFailed, "the system does not give the address, or something else is at the path"),
+    )
     repeatable = True
     help = """\
 A process is given the socket by its descriptor: write $(socket.NAME.fileno)
@@ -120,6 +124,7 @@ class RemoveSockets(Command):
 
     words = ("remove", "sockets")
     summary = "Close sockets and forget them"
+    refusals = ((NotFound, "a name without a * is not held; then none is removed"),)
     help = """\
 Processes that were given a socket keep it; a unix socket's file is deleted.
 
@@ -137,6 +142,12 @@ class LendSocket(Command):
     words = ("lend", "socket")
     summary = "Get a duplicate of a held socket"
     answer = Socket
+    refusals = (
+        (NotFound, "there is no such socket"),
+        (NotAllowed, "the connection is not a Unix socket"),
+        (LimitReached, "too many descriptors are on their way to this client"),
+        (SocketFailed, "the system has no descriptor left, or refuses another socket of a reuseport"),
+    )
     on_console = False
     lends = True
 
@@ -153,6 +164,11 @@ class TakeSocket(Command):
     words = ("take", "socket")
     summary = "Give papa a bound socket to hold"
     answer = Socket
+    refusals = (
+        (AlreadyDiffers, "the name is held"),
+        (NotAllowed, "the connection is not a Unix socket"),
+        (SocketFailed, "what came is no bound socket of a kind that papa holds"),
+    )
     on_console = False
     takes = True
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from papa import parameters
 from papa.asked.command import Command
+from papa.errors import NotAllowed, UnknownCommand
 
 __all__ = ["ExitIfIdle", "Help", "Quit", "Upgrade"]
 
@@ -16,6 +17,7 @@ class Help(Command):
 
     words = ("help",)
     summary = "Show this list, or help on one command"
+    refusals = ((UnknownCommand, "no command begins so"),)
     help = """\
 Examples:
     help
@@ -51,6 +53,7 @@ class Upgrade(Command):
 
     words = ("upgrade",)
     summary = "Have another kernel go on with all that is held"
+    refusals = ((NotAllowed, "the kernel has no anchor, or the next one cannot go on; it says why"),)
     on_console = False
     help = """\
 The next kernel first shows that it can go on from a copy of the state; if it

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from papa import parameters
 from papa.asked.command import Command, Listing
-from papa.errors import BadRequest
+from papa.errors import BadRequest, LimitReached, Unsayable
 from papa.names import check_name
 
 __all__ = ["Get", "ListValues", "RemoveValues", "Set"]
@@ -18,6 +18,10 @@ class Set(Command):
 
     words = ("set",)
     summary = "Keep a value under a name"
+    refusals = (
+        (LimitReached, "all values together would be too large"),
+        (Unsayable, "on the console: the value is one that no answer there could hold"),
+    )
     repeatable = True
     help = """\
 Without a value the name is removed.
@@ -39,6 +43,7 @@ class Get(Command):
 
     words = ("get",)
     summary = "Show the value of a name"
+    refusals = ((Unsayable, "on the console: the value has no exact words there; the program wire has them"),)
     answer = str
     repeatable = True
     help = """\
@@ -57,6 +62,7 @@ class ListValues(Listing):
 
     words = ("list", "values")
     summary = "List values"
+    refusals = ((Unsayable, "on the console: the value has no exact words there; the program wire has them"),)
     answer = str
     help = """\
 Examples:

@@ -1,5 +1,5 @@
 """
-The blocking face of papa, as papa 1.0.6 had it: C{import papa; p = papa.Papa()}.
+The blocking face of papa, as papa 1.0.6 had it: L{Papa} asks, and L{Watcher} reads what processes print.
 
 Importing this loads the standard library only.
 """

@@ -1,5 +1,5 @@
 """
-The client for Twisted programs: the kernel's methods, each giving a Deferred.
+The client for Twisted programs: the kernel's methods, each giving a Deferred::
 
     from papa.client.deferred import connect
 

@@ -1,5 +1,5 @@
 """
-Becoming a daemon: for any program, with the standard library only.
+Becoming a daemon: for any program, with the standard library only::
 
     from papa.daemon import Daemon
 

@@ -106,7 +106,7 @@ class StagedDaemon:
         @param log_file: the path that output and errors are appended to where nothing else is given; opened again on
             SIGHUP.
         @param pid_file_mode: the mode of the pid file, and C{pid_file_group} its group.
-        @param await_ready: whether the launcher waits until L{ready} is called. Otherwise it goes on when all stages
+        @param await_ready: whether the launcher waits until C{ready} is called. Otherwise it goes on when all stages
             are done.
         @param ready_timeout: how long it waits for either, in seconds; then the daemon is ended, and has failed.
         @param title: what C{ps} and C{top} call the daemon.

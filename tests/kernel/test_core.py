@@ -33,6 +33,7 @@ from papa.commands import (
     RemoveValues,
     Set,
     TakeSocket,
+    Upgrade,
     WatchEvents,
     WatchProcesses,
     WriteProcess,
@@ -44,7 +45,7 @@ from papa.records import EventKind, Lent, Process, Socket
 from tests.kernel.building import House, everything
 
 #: What belongs to a conversation and not to the kernel.
-OF_A_CONVERSATION: set[type[Command]] = {Help, Quit, ExitIfIdle, WatchProcesses, WatchEvents}
+OF_A_CONVERSATION: set[type[Command]] = {Help, Quit, ExitIfIdle, Upgrade, WatchProcesses, WatchEvents}
 OF_THE_KERNEL = [command for command in ALL if command not in OF_A_CONVERSATION]
 
 #: One valid request of each kind, in an order in which each of them can be granted.

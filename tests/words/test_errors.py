@@ -25,6 +25,7 @@ CODES = {
     "unreachable": errors.Unreachable,
     "too-old": errors.TooOld,
     "connection-lost": errors.ConnectionLost,
+    "gives-way": errors.GivesWay,
 }
 
 

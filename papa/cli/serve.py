@@ -215,10 +215,13 @@ def _serve(options: Any, ready: Callable[[str], object] | None = None) -> None:
     @param ready: is told where, once the kernel serves.
     @raise DaemonError: if it cannot listen where it must.
     """
-    from twisted.internet import reactor
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
     from papa.tap import makeService
+
+    if options["anchor-fd"] is not None:
+        _await_turn(options)
+    from twisted.internet import reactor
 
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     service: Any = makeService(options, reactor, *([] if ready is None else [ready]))
@@ -230,6 +233,16 @@ def _serve(options: Any, ready: Callable[[str], object] | None = None) -> None:
     system.callWhenRunning(service.startService)
     system.addSystemEventTrigger("before", "shutdown", service.stopService)
     system.run()
+
+
+def _await_turn(options: Any) -> None:
+    """Wait to be the next kernel; only the first one answers to whoever has started it."""
+    from papa.continuity.turn import await_turn
+
+    ready = options["ready-fd"]
+    if await_turn(options["anchor-fd"]) and ready is not None:
+        os.close(ready)
+        options["ready-fd"] = None
 
 
 def _tell_starter(reason: str, descriptor: int | None) -> None:

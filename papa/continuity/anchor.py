@@ -10,6 +10,7 @@ It has one thread, uses the standard library only, and sleeps until something ha
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import select
@@ -36,12 +37,15 @@ _READY_WITHIN: Final = 60.0
 #: The pause before the next start doubles with each kernel that did not come to serve, up to this many seconds.
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
-#: How long the first kernel has served when another one is got ready, in seconds.
+#: How long a kernel has served that leaves no copy of itself waiting when another one is got ready, in seconds.
 _QUIET: Final = 3.0
 #: After so many such kernels the one that was replaced last is tried again.
 _GIVE_UP_AFTER: Final = 3
 #: What is held keeps clear of the numbers that a kernel has, under which children are to find their sockets.
 _LOWEST: Final = 4096
+
+#: Of prctl(2).
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -86,12 +90,33 @@ class _Kernel:
         finally:
             theirs.close()
         started.returncode = 0
-        self.pid = started.pid
-        self.channel = ours
+        self._begin(started.pid, ours)
+
+    @classmethod
+    def copied(cls, argv: Sequence[str], pid: int, line: int) -> _Kernel:
+        """A copy that a kernel has left waiting, and the line to it: see L{papa.continuity.turn}."""
+        copy = cls.__new__(cls)
+        copy.argv = list(argv)
+        copy._begin(pid, Channel(line))
+        copy.deadline = None
+        return copy
+
+    def _begin(self, pid: int, channel: Channel) -> None:
+        self.pid = pid
+        self.channel = channel
+        self.spare: _Kernel | None = None
         self.deadline: float | None = time.monotonic() + _READY_WITHIN
         self.served = self.leaving = self.rehearsed = False
         self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
         self.open = True
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended; it must be a child by now."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     def say(self, message: Mapping[str, Any], descriptors: Sequence[int] = (), *, given: bool = False) -> None:
         """
@@ -155,6 +180,7 @@ class Anchor:
             "drop": self._drop,
             "spawn": self._spawn,
             "ready": self._ready,
+            "spare": self._keep_spare,
             "goodbye": self._goodbye,
             "rehearsed": self._rehearsed,
             "upgrade": self._upgrade,
@@ -167,6 +193,7 @@ class Anchor:
         @return: that kernel's exit code.
         """
         self._limit.raise_to_most()
+        _adopt_orphans()
         reset_signals()
         shut_descriptors()
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -184,7 +211,8 @@ class Anchor:
     def _wait(self, signals: int) -> None:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
-        lines = {each.channel.fileno(): each for each in (self._kernel, self._successor) if each and each.open}
+        copy = self._kernel.spare if self._kernel else None
+        lines = {each.channel.fileno(): each for each in (self._kernel, self._successor, copy) if each and each.open}
         for line, kernel in lines.items():
             poll.register(line, select.POLLIN | (select.POLLOUT if kernel.waiting else 0))
         for ready, events in poll.poll(self._timeout()):
@@ -194,6 +222,8 @@ class Anchor:
                 lines[ready].flush()
             if ready in lines and events & ~select.POLLOUT:
                 self._listen(lines[ready])
+        if self._kernel is not None and copy is not None and not copy.open:
+            self._kernel.spare = None
         self._check_deadlines()
 
     def _timeout(self) -> int | None:
@@ -309,12 +339,15 @@ class Anchor:
         kernel.deadline = None
         kernel.served = self._has_served = True
         self._failures = 0
-        # One that comes up for the first time has all the time in the world; after a death there may be another soon.
-        self._spare_at = time.monotonic() + (_QUIET if self._kernels == 1 else 0)
+        if kernel.spare is None:
+            self._spare_at = time.monotonic() + _QUIET
         # What ended while it was told of the rest.
         for key, child in self._children.items():
             if child.code is not None:
                 kernel.say({"exited": key, "code": child.code})
+
+    def _keep_spare(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        kernel.spare = _Kernel.copied(kernel.argv, message["pid"], descriptors[0])
 
     def _goodbye(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
         kernel.leaving = True
@@ -369,6 +402,8 @@ class Anchor:
         self._listen(kernel)
         kernel.hang_up()
         self._kernel = None
+        if self._spare is None and kernel.spare is not None and kernel.spare.lives:
+            self._spare = kernel.spare
         if kernel.leaving or not self._has_served:
             self._exit_code = code if code >= 0 else 128 - code
             return
@@ -428,6 +463,12 @@ class Anchor:
         self._kernel, self._successor = successor, None
         successor.deadline = time.monotonic() + _READY_WITHIN
         self._hand_over(successor)
+
+
+def _adopt_orphans() -> None:
+    """Be the parent of what a kernel leaves when it ends: of the copy of itself that waits to be the next one."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _spec(fields: dict[str, Any], inherited: dict[int, int], listen: tuple[tuple[str, int], ...]) -> ChildSpec:

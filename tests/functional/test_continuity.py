@@ -318,10 +318,34 @@ class AnchorTests(KernelTestCase):
         finished = self.papa("serve", "--anchor", "-u", "/proc/x", code=1)
         self.assertIn("Cannot create /proc/x.lock", finished.stderr)
 
+    def test_nothing_is_left(self) -> None:
+        """When all of it is killed, no kernel that waits in reserve stays behind, nor any copy of it."""
+        kernel = self.serve("--anchor", "-u", os.path.join(self.folder, "console.sock"))
+        group = os.getpgid(kernel.pid)
+        until(lambda: len(self.members(group)) == 3, "the kernel in reserve")
+        kernel.process.kill()
+        with papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock")) as client:
+            assert client.kernel_pid is not None
+            os.kill(client.kernel_pid, signal.SIGKILL)
+        kernel.process.wait()
+        until(lambda: not self.members(group), "the end of all of them")
+
+    def members(self, group: int) -> list[int]:
+        """The pids of a process group, but for what was not reaped yet, and but for this very program's."""
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
+                state, _, its_group = stat.read().rpartition(")")[2].split()[:3]
+                with open(f"/proc/{entry}/environ", "rb") as environ:
+                    ours = self.folder.encode() in environ.read()
+                if int(its_group) == group and state != "Z" and ours:
+                    found.append(int(entry))
+        return found
+
     def test_quiet(self) -> None:
         """While nothing happens it does not wake up."""
         kernel = self.serve("--anchor", "-u", os.path.join(self.folder, "console.sock"))
-        until(lambda: len(kernel.children()) == 2, "the kernel in reserve")
+        until(lambda: len(self.members(os.getpgid(kernel.pid))) == 3, "the kernel in reserve")
         before = kernel.wake_ups()
         with papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock")) as client:
             for number in range(100):

@@ -346,6 +346,7 @@ class IRemoteKernel(Interface):
         overflow: str = "drop-oldest",
         listen: Iterable[str] = (),
         exclusive: bool = False,
+        forget: bool = False,
     ) -> object:
         """Start a process: L{Process}."""
 

@@ -59,6 +59,7 @@ class Process:
     @ivar exit_code: as L{subprocess} gives it (-9 for SIGKILL); L{None} while it runs.
     @ivar captured: bytes of output read so far.
     @ivar dropped: bytes of output that a full buffer had to let go unread.
+    @ivar buffered: bytes of output that are kept; C{bufsize}: how many may be.
     """
 
     name: str
@@ -71,6 +72,8 @@ class Process:
     exit_code: int | None = None
     captured: int = 0
     dropped: int = 0
+    buffered: int = 0
+    bufsize: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,6 +143,13 @@ Examples:
         default=False,
         parse=parameters.flag,
     )
+    forget: bool = parameters.option(
+        "forget",
+        "1: forget it once it has ended, read or not; what reads it with a cursor has it first",
+        hint="0|1",
+        default=False,
+        parse=parameters.flag,
+    )
     watch: bool = parameters.option(
         "watch",
         "1: start watching it at once",

@@ -157,6 +157,7 @@ class Papa(Conversation):
         overflow: str | None = None,
         listen: Iterable[str] = (),
         exclusive: bool = False,
+        forget: bool = False,
     ) -> Any:
         """
         Have papa start a program; or get the process that was made so before.
@@ -172,6 +173,7 @@ class Papa(Conversation):
         @param overflow: C{"drop-oldest"} (the default) or C{"block"}: let the program wait for a reader.
         @param listen: names of held sockets to hand over as LISTEN_FDS.
         @param exclusive: refuse if there is a process of this name, even if it was made the same.
+        @param forget: forget it once it has ended, read or not; what reads it with a cursor has it first.
         @return: what L{list_processes} gives of it; with C{watch_immediately} a L{Watcher}.
         @raise Error: if it cannot be started, or the name is taken by another process.
         """
@@ -191,6 +193,7 @@ class Papa(Conversation):
             "overflow": overflow,
             "listen": tuple(listen),
             "exclusive": exclusive,
+            "forget": forget,
             "watch": bool(watch_immediately),
         }
         if bufsize != 0:

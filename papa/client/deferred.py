@@ -273,6 +273,7 @@ class RemoteKernel:
         overflow: str = "drop-oldest",
         listen: Iterable[str] = (),
         exclusive: bool = False,
+        forget: bool = False,
     ) -> Process:
         """Start a program and capture its output, or, if not C{exclusive}, get the one that was made so before."""
         request = MakeProcess(
@@ -293,6 +294,7 @@ class RemoteKernel:
             overflow=overflow,
             listen=tuple(listen),
             exclusive=exclusive,
+            forget=forget,
         )
         process: Process = await self._ask(request)
         return process

@@ -177,6 +177,8 @@ class HeldProcess:
             exit_code=self.exit_code,
             captured=self.journal.tail,
             dropped=self.journal.dropped,
+            buffered=self.journal.tail - self.journal.head,
+            bufsize=self.request.bufsize,
         )
 
     def output_arrived(self, channel: int, data: bytes) -> None:
@@ -223,6 +225,9 @@ class HeldProcess:
             if not self.removed:
                 self.remember()
             self._wake()
+            if self.request.forget:
+                self._collected = True
+                self.perhaps_forget()
 
     def _close(self, timestamp: float) -> None:
         assert self.exit_code is not None

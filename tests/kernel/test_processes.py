@@ -7,10 +7,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.commands import CloseStdin, LendProcess, ListProcesses, RemoveProcesses, WriteProcess
+from papa.commands import CloseStdin, LendProcess, ListProcesses, RemoveProcesses, WatchProcesses, WriteProcess
 from papa.errors import AlreadyDiffers, BadRequest, Error, NotFound, SpawnFailed
 from papa.records import STDERR, STDOUT, Process
-from tests.kernel.building import PLENTY, House, data, ends, everything, holes
+from tests.kernel.building import PLENTY, Bell, House, data, ends, everything, holes
 
 
 def remove(house: House, *names: str) -> None:
@@ -34,6 +34,7 @@ class MakingTests(SynchronousTestCase):
                 started=1_000_000.0,
                 uid=7,
                 gid=8,
+                bufsize=1 << 20,
             ),
         )
 
@@ -182,6 +183,45 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(house.names(), ["job"])
         watch.acknowledge()
         self.assertEqual(house.names(), [])
+
+    def test_forgotten_by_itself(self) -> None:
+        """One that was made to be forgotten is so with its end, and not before; who watches it gets everything."""
+        house = House()
+        child = house.child(forget=True)
+        watch = house.watch("job")
+        child.print(b"said")
+        child.exit(3, output_stays_open=True)
+        self.assertEqual(house.names(), ["job"])
+        child.close_output()
+        self.assertEqual(house.names(), [])
+        items = everything(watch)
+        self.assertEqual((data(items), ends(items)), (b"said", [("job", 3)]))
+        new = house.child()
+        watch.acknowledge()
+        self.assertEqual(house.process().pid, new.pid)
+
+    def test_forgotten_after_its_cursors(self) -> None:
+        """Such a process stays until each cursor has its end."""
+        house = House()
+        child = house.child(forget=True)
+        watch = house.kernel.watch(WatchProcesses(names=("job",), cursor="ship"), Bell())
+        child.print(b"said")
+        child.exit(0)
+        self.assertEqual(house.names(), ["job"])
+        self.assertEqual(data(everything(watch)), b"said")
+        watch.acknowledge()
+        self.assertEqual(house.names(), [])
+
+    def test_what_is_kept_is_told(self) -> None:
+        """The record tells how much is kept, of how much that may be."""
+        house = House()
+        child = house.child(bufsize=100)
+        watch = house.watch("job")
+        child.print(b"x" * 60)
+        self.assertEqual((house.process().buffered, house.process().bufsize), (60, 100))
+        everything(watch)
+        watch.acknowledge()
+        self.assertEqual((house.process().buffered, house.process().captured), (0, 60))
 
     def test_remaining(self) -> None:
         """What still runs when papa ends is told."""

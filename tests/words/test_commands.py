@@ -52,6 +52,7 @@ READINGS: dict[str, list[tuple[str, Any]]] = {
     "bufsize": [("0", 0), ("1", 1), ("1g", 1 << 30)],
     "listen": [("", ()), ("a,b", ("a", "b"))],
     "exclusive": [("1", True), ("0", False)],
+    "forget": [("1", True), ("0", False)],
     "watch": [("1", True), ("0", False)],
     "observe": [("1", True), ("0", False)],
     "follow": [("1", True), ("0", False)],

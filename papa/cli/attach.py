@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from papa.cli.completing import process_names
-from papa.cli.connecting import running_kernel, selected_processes
+from papa.cli.connecting import open_connection, selected_processes, started_kernel
 from papa.cli.failures import fail
 from papa.client.blocking import Papa, Watcher
 from papa.errors import BadRequest, LimitReached
@@ -36,9 +36,12 @@ def command(ctx: click.Context, name: str, raw: bool) -> None:
     What is shown is not taken away from anybody. If the process ends, this ends with its exit code, or 128 and the
     number of the signal that ended it.
     """
-    with running_kernel(ctx) as papa:
-        if len(selected_processes(papa, [name])) != 1:
-            raise BadRequest(f"{name!r} is more than one process: attach to one")
+    with open_connection(ctx) as connection:
+        processes = list(selected_processes(connection, [name]))
+    if len(processes) != 1:
+        raise BadRequest(f"{name!r} is more than one process: attach to one")
+    (name,) = processes
+    with started_kernel(ctx) as papa:
         if sys.stdin.isatty():
             click.echo(f"attached to {name}: Ctrl-C detaches, and leaves it running", err=True)
         try:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from papa.client.blocking import Papa
+from papa.asked.command import Listing
+from papa.asked.processes import ListProcesses
 from papa.client.location import Location, default_location
+from papa.client.program import Connection
 from papa.errors import NotFound, Unreachable
 from papa.names import nearest
+from papa.records import Process
 
-__all__ = ["running_kernel", "selected_processes", "started_kernel"]
+if TYPE_CHECKING:
+    from papa.client.blocking import Papa
+
+__all__ = ["kernel_location", "open_connection", "running_kernel", "selected", "selected_processes", "started_kernel"]
+
+_PATIENCE: Final = 5.0
+
+
+def kernel_location(ctx: click.Context) -> Location:
+    """Where the kernel is looked for."""
+    return default_location() if ctx.obj is None else Location.read(ctx.obj)
 
 
 def started_kernel(ctx: click.Context) -> Papa:
@@ -21,34 +35,67 @@ def started_kernel(ctx: click.Context) -> Papa:
 
     @raise Unreachable: if it cannot be started, with the reason.
     """
+    from papa.client.blocking import Papa  # What only asks is to answer quickly, and does without.
+
     return Papa(ctx.obj)
+
+
+@contextmanager
+def open_connection(ctx: click.Context, *, start: bool = False) -> Iterator[Connection]:
+    """
+    A conversation with the kernel, for what only asks.
+
+    @param start: whether one is started if there is none: a verb that only looks must not.
+    @raise Unreachable: if there is none, or none can be started, with the reason.
+    """
+    location = kernel_location(ctx)
+    try:
+        connection = Connection(location, _PATIENCE)
+    except OSError as error:
+        if not start:
+            raise Unreachable(
+                f"no kernel answers at {location} ({error.strerror or error}); "
+                "papa run starts one, and so does papa serve --daemonize"
+            ) from error
+        with started_kernel(ctx) as papa:
+            connection = Connection(papa.location, _PATIENCE)
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def running_kernel(ctx: click.Context) -> Papa:
     """
-    The kernel, if there is one.
+    The kernel, if there is one, for what reads along.
 
-    @raise Unreachable: if there is none: a verb that only looks must not start one.
+    @raise Unreachable: as L{open_connection} does.
     """
-    location = default_location() if ctx.obj is None else Location.read(ctx.obj)
-    try:
-        location.connect(5).close()
-    except OSError as error:
-        raise Unreachable(
-            f"no kernel answers at {location} ({error.strerror or error}); "
-            "papa run starts one, and so does papa serve --daemonize"
-        ) from error
-    return Papa(ctx.obj)
+    with open_connection(ctx):
+        return started_kernel(ctx)
 
 
-def selected_processes(papa: Papa, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def selected(connection: Connection, listing: type[Listing], names: Sequence[str], kind: str) -> dict[str, Any]:
+    """
+    The things of these names and patterns, or all, sorted by name.
+
+    @param listing: the command that lists them; C{kind}: what one is called.
+    @raise NotFound: if one of the names selects nothing; with the name that was probably meant.
+    """
+    found: dict[str, Any] = {}
+    for name in names or ("*",):
+        some = connection.ask(listing(names=(name,)))
+        if names and not some:
+            matches = f"no {kind} matches" if name.endswith("*") else f"there is no {kind}"
+            raise NotFound(f"{matches} {name!r}{nearest(name, connection.ask(listing()))}")
+        found |= some
+    return {name: found[name] for name in sorted(found)}
+
+
+def selected_processes(connection: Connection, names: Sequence[str]) -> dict[str, Process]:
     """
     The processes of these names, patterns or pids, or all.
 
-    @raise NotFound: if one of them selects nothing; with the name that was probably meant.
+    @raise NotFound: as L{selected} does.
     """
-    for name in names:
-        if not papa.list_processes(name):
-            matches = "no process matches" if name.endswith("*") else "there is no process"
-            raise NotFound(f"{matches} {name!r}{nearest(name, papa.list_processes())}")
-    return papa.list_processes(*names)
+    return selected(connection, ListProcesses, names, "process")

@@ -7,9 +7,9 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -20,9 +20,13 @@ from papa.cli.failures import EXIT_FAILED
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
 from papa.commands import ListProcesses, ListSockets
+from papa.drivers.families import descriptors
 from papa.drivers.peers import listener_uid
 from papa.errors import Error
 from papa.visible import escaped
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -138,14 +142,11 @@ def _kernel(where: str | None) -> Iterator[_Finding]:
 
 def _limits(pid: int) -> Iterator[_Finding]:
     """How near the kernel is to what it may open."""
-    try:
-        used = len(os.listdir(f"/proc/{pid}/fd"))
-        with open(f"/proc/{pid}/limits", encoding="ascii") as limits:
-            most = next(line.split()[3] for line in limits if line.startswith("Max open files"))
-    except (OSError, StopIteration):
+    used, most = descriptors(pid)
+    if used is None:
         return
-    text = f"it has {used} of {most} descriptors open"
-    if most.isdigit() and used > int(most) * 0.8:
+    text = f"it has {used} of {most or 'any number of'} descriptors open"
+    if most is not None and used > most * 0.8:
         yield _Finding(level="warning", subject="kernel", text=text, remedy="start the next one with a higher limit")
     else:
         yield _Finding(level="ok", subject="kernel", text=text)
@@ -160,6 +161,10 @@ _CHECKS: Final[tuple[Callable[[str | None], Iterator[_Finding]], ...]] = (
 )
 
 
+def _shape(finding: _Finding) -> shapes.Finding:
+    return {"level": finding.level, "subject": finding.subject, "text": finding.text, "remedy": finding.remedy}
+
+
 @click.command()
 @json_option
 @click.pass_context
@@ -171,7 +176,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     findings = [finding for check in _CHECKS for finding in check(ctx.obj)]
     if as_json:
-        print_json(findings=[asdict(finding) for finding in findings])
+        answer: shapes.Diagnosis = {"findings": [_shape(finding) for finding in findings]}
+        print_json(answer)
     else:
         for finding in findings:
             mark = click.style(f"{finding.level:8}", fg=_COLOURS[finding.level])

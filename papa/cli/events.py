@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+from typing import TYPE_CHECKING
 
 import click
 
+from papa.cli.answers import json_lines_option, print_json
 from papa.cli.connecting import running_kernel
-from papa.cli.tables import moment
+from papa.cli.describing import moment
 from papa.records import Happened
 from papa.visible import escaped
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -21,7 +24,7 @@ _FIGURES = {"process-exited": "exit code", "socket-made": "descriptor"}
 @click.option("--since", type=click.IntRange(0), default=0, metavar="N", help="Begin behind the event of this number.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
 @click.option("--clients", is_flag=True, help="Tell who connects and disconnects, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_lines_option
 @click.pass_context
 def command(ctx: click.Context, since: int, follow: bool, clients: bool, as_json: bool) -> None:
     """
@@ -33,9 +36,22 @@ def command(ctx: click.Context, since: int, follow: bool, clients: bool, as_json
     with running_kernel(ctx) as papa, papa.watch_events(since, follow=follow, clients=clients) as reader:
         try:
             for event in reader:
-                click.echo(json.dumps(dataclasses.asdict(event)) if as_json else _line(event))
+                if as_json:
+                    print_json(_shape(event))
+                else:
+                    click.echo(_line(event))
         except KeyboardInterrupt:
             pass
+
+
+def _shape(event: Happened) -> shapes.Event:
+    return {
+        "number": event.number,
+        "time": event.timestamp,
+        "kind": event.kind,
+        "name": event.name,
+        "detail": event.detail,
+    }
 
 
 def _line(event: Happened) -> str:

@@ -32,6 +32,7 @@ _VERBS: Final = {
     "signal": "papa.cli.signalling",
     "socket": "papa.cli.sockets",
     "status": "papa.cli.status",
+    "top": "papa.cli.top",
     "torture": "papa.cli.torture",
     "unit": "papa.cli.unit",
     "upgrade": "papa.cli.upgrade",
@@ -77,8 +78,14 @@ class _Verbs(click.Group):
     metavar="PORT|PATH",
     help="The kernel to talk to: a port of 127.0.0.1 or a Unix path; your own by default. [env: PAPA_SOCKET]",
 )
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colours: on a terminal, unless $NO_COLOR is set; always; never. [default: auto; env: PAPA_COLOR]",
+)
 @click.pass_context
-def cli(ctx: click.Context, where: str | None) -> None:
+def cli(ctx: click.Context, where: str | None, color: str) -> None:
     """
     papa holds sockets, values and processes for programs that come and go.
 
@@ -97,11 +104,13 @@ def cli(ctx: click.Context, where: str | None) -> None:
     $XDG_CONFIG_HOME or ~/.config, as bufsize = "10m" under [run].
 
     Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was asked for has not come to be; 4 no such name; 69 no kernel
-    answers; run ends with the code of its program, or 128 and the number of the signal that ended it.
+    answers; run and attach end with the code of the program, or 128 and the number of the signal that ended it.
     """
     ctx.obj = where
     ctx.default_map = config.read(config.config_path(), _VERBS)
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if color != "auto":
+        ctx.color = color == "always"
+    elif os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import click
 
+from papa.cli.answers import print_json
 from papa.records import STDOUT, Closed, Hole, Item, Output
 from papa.visible import escaped
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["JsonPrinter", "LinePrinter", "Printer", "RawPrinter", "ending", "printer"]
 
@@ -44,9 +47,9 @@ def printer(*, raw: bool, as_json: bool, names: Iterable[str] = (), prefix: bool
     return RawPrinter() if raw else LinePrinter(names, prefix=prefix)
 
 
-def ending(closed: Closed) -> str:
+def ending(code: int) -> str:
     """How a process ended, in words."""
-    return f"killed by signal {-closed.exit_code}" if closed.exit_code < 0 else f"exited with {closed.exit_code}"
+    return f"killed by signal {-code}" if code < 0 else f"exited with {code}"
 
 
 class LinePrinter:
@@ -65,7 +68,7 @@ class LinePrinter:
                     self._show(item.name, item.channel, timestamp, line)
             elif isinstance(item, Closed):
                 self._finish(item.name)
-                self._note(item.name, item.timestamp, ending(item))
+                self._note(item.name, item.timestamp, ending(item.exit_code))
             else:
                 self._finish(item.name)  # What comes behind the hole is no part of that line.
                 self._note(item.name, item.last, f"{item.size} bytes were dropped here: the buffer was full")
@@ -133,31 +136,31 @@ class JsonPrinter:
     def show(self, items: Iterable[Item]) -> None:
         """Write them."""
         for item in items:
-            click.echo(json.dumps(_as_json(item)))
+            print_json(_shape(item))
 
     def finish(self) -> None:
         """Nothing is held back."""
 
 
-def _as_json(item: Item) -> dict[str, Any]:
-    """
-    An item as JSON: bytes become the code points 0 to 255 where they are no UTF-8, and C{encoding} says which it is.
-    """
-    if isinstance(item, Output):
-        try:
-            text, encoding = item.data.decode(), "utf-8"
-        except UnicodeDecodeError:
-            text, encoding = item.data.decode("latin-1"), "latin-1"
-        channel = "stdout" if item.channel == STDOUT else "stderr"
-        return {
-            "kind": "output",
-            "name": item.name,
-            "time": item.timestamp,
-            "channel": channel,
-            "data": text,
-            "encoding": encoding,
-        }
+def _shape(item: Item) -> shapes.Output | shapes.Hole | shapes.Closed:
     if isinstance(item, Closed):
         return {"kind": "closed", "name": item.name, "time": item.timestamp, "exit_code": item.exit_code}
-    assert isinstance(item, Hole)
-    return {"kind": "hole", "name": item.name, "first": item.first, "last": item.last, "size": item.size}
+    if isinstance(item, Hole):
+        return {"kind": "hole", "name": item.name, "first": item.first, "last": item.last, "size": item.size}
+    text, encoding = _text(item.data)
+    return {
+        "kind": "output",
+        "name": item.name,
+        "time": item.timestamp,
+        "channel": "stdout" if item.channel == STDOUT else "stderr",
+        "data": text,
+        "encoding": encoding,
+    }
+
+
+def _text(data: bytes) -> tuple[str, Literal["utf-8", "latin-1"]]:
+    """Bytes as text: where they are no UTF-8, the characters 0 to 255 stand for them."""
+    try:
+        return data.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "latin-1"

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from papa.asked.processes import RemoveProcesses
+from papa.cli.answers import json_option, print_json
 from papa.cli.completing import process_names
-from papa.cli.connecting import running_kernel, selected_processes
+from papa.cli.connecting import open_connection, selected_processes
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
 
 @click.command("rm")
 @click.argument("names", nargs=-1, required=True, shell_complete=process_names)
+@json_option
 @click.pass_context
-def command(ctx: click.Context, names: tuple[str, ...]) -> None:
+def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """
     Throw away what the processes NAMES have printed, and forget them when they have ended.
 
     Nothing is stopped: a process that runs goes on, unread. papa signal TERM ends it.
     """
-    with running_kernel(ctx) as papa:
-        processes = selected_processes(papa, names)
-        papa.remove_processes(*processes)
-    for name, process in processes.items():
-        left = f"runs on, with pid {process['pid']}, until it ends" if process["running"] else "is forgotten"
-        click.echo(f"{name} {left}")
+    with open_connection(ctx) as connection:
+        processes = selected_processes(connection, names)
+        if processes:
+            connection.ask(RemoveProcesses(names=tuple(processes)))
+    if as_json:
+        answer: shapes.ForgottenProcesses = {
+            "removed": [{"name": each.name, "pid": each.pid, "running": each.running} for each in processes.values()]
+        }
+        print_json(answer)
+        return
+    for process in processes.values():
+        left = f"runs on, with pid {process.pid}, until it ends" if process.running else "is forgotten"
+        click.echo(f"{process.name} {left}")

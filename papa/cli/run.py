@@ -2,55 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
+import re
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from papa import parameters
+from papa.cli.answers import json_lines_option, print_json
 from papa.cli.connecting import started_kernel
 from papa.cli.failures import fail
 from papa.cli.printing import printer
 from papa.client.blocking import Papa, Watcher
-from papa.client.streams import DEVNULL
+from papa.client.streams import DEVNULL, PIPE
 from papa.errors import AlreadyDiffers, BadRequest
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
-
-class _Run(click.Command):
-    """Its own options end where the program begins: what follows is the program's, with or without a --."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        start = self._program_index(args)
-        return super().parse_args(ctx, args if start is None else [*args[:start], "--", *args[start:]])
-
-    def _program_index(self, args: Sequence[str]) -> int | None:
-        """Where the program stands, if no -- is before it."""
-        options = [each for each in self.params if isinstance(each, click.Option) and not each.is_flag]
-        with_value = {spelling for option in options for spelling in option.opts}
-        named = False
-        words = iter(enumerate(args))
-        for index, word in words:
-            if word == "--":
-                return None
-            if word in with_value:
-                next(words, None)
-            elif not word.startswith("-"):
-                if named:
-                    return index
-                named = True
-        return None
+#: So many characters leave room for a number.
+_LONGEST_OWN_NAME: Final = 120
 
 
-@click.command(cls=_Run)
-@click.argument("name")
-@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+# Its own options end where the name or the program begins: what follows is the program's, with or without a --.
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("words", metavar="[NAME --] PROGRAM...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--name", metavar="NAME", help="The name to give it, as NAME -- does. [default: that of the program]")
 @click.option("-d", "--detach", is_flag=True, help="Start it and return at once; read it with papa logs.")
 @click.option("-e", "--env", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable; may be repeated.")
 @click.option("--clean-env", is_flag=True, help="Give it only the variables that -e sets, not your environment.")
@@ -65,35 +49,87 @@ class _Run(click.Command):
     help="With a full buffer: lose the oldest, or make the program wait. [default: drop-oldest]",
 )
 @click.option("--listen", multiple=True, metavar="SOCKET", help="Hand over a held socket, as systemd does.")
+@click.option("-i", "--stdin", is_flag=True, help="Give it a standard input, which papa attach writes to.")
+@click.option("--rm", "forget", is_flag=True, help="Forget it once it has ended, also if nobody reads it.")
 @click.option("--no-output", is_flag=True, help="Capture nothing of what it prints.")
 @click.option("--raw", is_flag=True, help="Show the very bytes that it prints.")
-@click.option("--json", "as_json", is_flag=True, help="Show one JSON object a line.")
+@json_lines_option
 @click.pass_context
-def command(ctx: click.Context, /, name: str, program: tuple[str, ...], **options: Any) -> None:
+def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **options: Any) -> None:
     """
     Start PROGRAM under papa as NAME, show what it prints, and end as it ends.
 
     A kernel is started if none runs. Ctrl-C is passed on to the program; a second one asks it to terminate; a third one
-    leaves it running.
+    leaves it running. Without a NAME it is called as the program, with a number if that is taken.
 
     \b
         papa run hello -- sh -c 'echo hi; exit 3'
         papa run -d --bufsize 10m job -- ./job.sh --fast
+        papa run ./job.sh --fast
     """
+    name, program = _named(words, name)
     with started_kernel(ctx) as papa:
-        try:
-            process = _start(papa, name, program, options)
-        except AlreadyDiffers:
-            _refuse_existing(papa, name)
-            raise
+        name, process = _start_under(papa, name, program, options)
         if options["detach"]:
             if options["as_json"]:
-                click.echo(json.dumps({"name": name, "pid": process["pid"]}))
+                answer: shapes.Started = {"name": name, "pid": process["pid"]}
+                print_json(answer)
             else:
                 click.echo(f"{name} runs with pid {process['pid']}; papa logs -f {name} shows what it prints")
             return
-        with papa.watch_processes(name) as watcher:
-            sys.exit(_read_along(watcher, name, process["pid"], options))
+        try:
+            with papa.watch_processes(name) as watcher:
+                code = _read_along(watcher, name, process["pid"], options)
+        except KeyboardInterrupt:
+            _leave(papa, name, forget=options["forget"])
+            code = 128 + signal.SIGINT
+    sys.exit(code)
+
+
+def _named(words: tuple[str, ...], name: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """The name, if one was given, and the program."""
+    if words[0] == "--":
+        words = words[1:]
+    elif words[1:2] == ("--",):
+        if name is not None:
+            raise click.UsageError(f"Two names: {name!r} and {words[0]!r}.")
+        name, words = words[0], words[2:]
+    if not words:
+        raise click.UsageError("Missing the program to run.")
+    return name, words
+
+
+def _start_under(
+    papa: Papa, name: str | None, program: tuple[str, ...], options: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Start a program under that name, or one that is free."""
+    while True:
+        chosen = _free_name(papa, program[0]) if name is None else name
+        try:
+            return chosen, _start(papa, chosen, program, options)
+        except AlreadyDiffers:
+            if name is None:
+                continue  # Somebody else was quicker.
+            _refuse_existing(papa, name)
+            raise
+
+
+def _free_name(papa: Papa, program: str) -> str:
+    """A name for a program that is not taken: its own, or that with a number."""
+    own = re.sub(r"[^A-Za-z0-9._@%+-]", "-", os.path.basename(program))[:_LONGEST_OWN_NAME] or "process"
+    taken = papa.list_processes(f"{own}*")
+    return next(
+        name for number in itertools.count(1) if (name := own if number == 1 else f"{own}.{number}") not in taken
+    )
+
+
+def _leave(papa: Papa, name: str, *, forget: bool) -> None:
+    """Say how the program can be read on, if it can."""
+    if forget:
+        papa.remove_processes(name)
+        click.echo(f"papa: {name} is left running, and nobody will read it", err=True)
+    else:
+        click.echo(f"papa: {name} is left running; papa logs -f {name} reads on", err=True)
 
 
 def _refuse_existing(papa: Papa, name: str) -> None:
@@ -124,6 +160,9 @@ def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str
         "exclusive": True,
         "stdout": silent,
         "stderr": silent,
+        "stdin": PIPE if options["stdin"] else None,
+        # Who reads along collects its end; it must not be forgotten before that.
+        "forget": options["forget"] and options["detach"],
     }
     process: dict[str, Any] = papa.make_process(name, **wanted)
     return process
@@ -173,15 +212,16 @@ class _Interruption:
 
 
 def _read_along(watcher: Watcher, name: str, pid: int, options: Mapping[str, Any]) -> int:
-    """Show everything until the end; the exit code to end with."""
+    """
+    Show everything until the end; the exit code to end with.
+
+    @raise KeyboardInterrupt: if the program is to be left running.
+    """
     shown = printer(raw=options["raw"], as_json=options["as_json"], names=[name])
     before = signal.signal(signal.SIGINT, _Interruption(name, pid))
     try:
         while (items := watcher.read_items()) is not None:
             shown.show(items)
-    except KeyboardInterrupt:
-        click.echo(f"papa: {name} is left running; papa logs -f {name} reads on", err=True)
-        os._exit(128 + signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
         shown.finish()

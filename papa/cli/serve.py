@@ -8,16 +8,20 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from papa import places
+from papa.cli.answers import print_json
 from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
 from papa.client.autostart import read_until_closed
 from papa.client.location import Location
 from papa.daemon import Daemon, DaemonError, signal_map
 from papa.daemon.logfile import LogFile
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -46,6 +50,7 @@ _UMASK: Final = 0o027
 )
 @click.option("--log-file", type=click.Path(dir_okay=False), hidden=True)
 @click.option("--anchor-fd", type=int, hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with --daemonize.")
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--lifeline-fd", type=int, hidden=True)
 @click.option("--until-last-client", is_flag=True, hidden=True)
@@ -57,6 +62,7 @@ def command(
     log_file: str | None,
     daemonize: bool,
     timeout: float,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """
@@ -107,7 +113,11 @@ def command(
         where = daemon.ready_status if started is None else started.await_ready(daemon.pid, timeout)
     except DaemonError as error:
         fail(daemon.error.strip() or str(error), error.code)
-    click.echo(f"papa is home, pid {daemon.pid}, at {where}; its log is {log}")
+    if as_json:
+        answer: shapes.Serving = {"pid": daemon.pid, "addresses": where.split(" and "), "log": log}
+        print_json(answer)
+    else:
+        click.echo(f"papa is home, pid {daemon.pid}, at {where}; its log is {log}")
 
 
 class _Word:

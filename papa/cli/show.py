@@ -6,15 +6,20 @@ import pwd
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from papa.cli.answers import json_option, print_json
+from papa.asked.cursors import ListCursors
+from papa.cli.answers import json_option, print_json, process_shape
 from papa.cli.completing import process_names
-from papa.cli.connecting import running_kernel, selected_processes
-from papa.cli.tables import duration, moment, state
+from papa.cli.connecting import open_connection, selected_processes
+from papa.cli.describing import duration, moment, state
+from papa.records import Cursor, Process
 from papa.visible import escaped
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -25,43 +30,45 @@ __all__ = ["command"]
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Show the processes NAMES one by one, and who reads them."""
-    with running_kernel(ctx) as papa:
-        processes = selected_processes(papa, names)
-        cursors = papa.list_cursors()
+    with open_connection(ctx) as connection:
+        processes = selected_processes(connection, names)
+        cursors: dict[str, Cursor] = connection.ask(ListCursors())
     if as_json:
-        print_json(
-            processes=[
-                {"name": name, **each, "cursors": {key: cursor["marks"][name] for key, cursor in _of(name, cursors)}}
-                for name, each in processes.items()
+        answer: shapes.Processes = {
+            "processes": [
+                {
+                    **process_shape(process),
+                    "cursors": {key: each.marks[name] for key, each in _of(name, cursors).items()},
+                }
+                for name, process in processes.items()
             ]
-        )
+        }
+        print_json(answer)
         return
-    for number, (name, process) in enumerate(processes.items()):
+    for number, process in enumerate(processes.values()):
         if number:
             click.echo()
-        for title, text in _lines(name, process, cursors):
+        for title, text in _lines(process, _of(process.name, cursors)):
             click.echo(f"{title + ':':10} {escaped(text)}")
 
 
-def _of(name: str, cursors: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+def _of(name: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
     """The cursors that read a process."""
-    return [(key, cursor) for key, cursor in cursors.items() if name in cursor["marks"]]
+    return {key: cursor for key, cursor in cursors.items() if name in cursor.marks}
 
 
-def _lines(
-    name: str, process: Mapping[str, Any], cursors: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[str, str]]:
-    yield "name", name
+def _lines(process: Process, cursors: Mapping[str, Cursor]) -> Iterator[tuple[str, str]]:
+    yield "name", process.name
     yield "state", state(process)
-    yield "pid", str(process["pid"])
-    yield "command", process["args"]
-    yield "started", f"{moment(process['started'])}, {duration(time.time() - process['started'])} ago"
-    yield "user", _user(int(process["uid"]))
-    captured = int(process.get("captured", 0))
-    yield "output", f"{captured} bytes captured, {process.get('dropped', 0)} of them dropped unread"
-    for key, cursor in _of(name, cursors):
-        reading = "" if cursor["reading"] else ", and nobody reads with it now"
-        yield "cursor", f"{key} is {captured - cursor['marks'][name]} bytes behind{reading}"
+    yield "pid", str(process.pid)
+    yield "command", " ".join(process.args)
+    yield "started", f"{moment(process.started)}, {duration(time.time() - process.started)} ago"
+    yield "user", _user(process.uid)
+    yield "output", f"{process.captured} bytes captured, {process.dropped} of them dropped unread"
+    yield "buffer", f"{process.buffered} of {process.bufsize} bytes"
+    for key, cursor in cursors.items():
+        reading = "" if cursor.reading else ", and nobody reads with it now"
+        yield "cursor", f"{key} is {process.captured - cursor.marks[process.name]} bytes behind{reading}"
 
 
 def _user(uid: int) -> str:

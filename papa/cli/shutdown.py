@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from papa.cli.connecting import running_kernel
+from papa.asked.processes import ListProcesses
+from papa.asked.sockets import ListSockets
+from papa.asked.talk import ExitIfIdle
+from papa.asked.values import ListValues
+from papa.cli.answers import json_option, print_json
+from papa.cli.connecting import open_connection
 from papa.cli.failures import EXIT_NOT_REACHED, fail
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
 
 @click.command()
+@json_option
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, as_json: bool) -> None:
     """
     End the kernel, if it holds nothing that somebody may count on.
 
     Otherwise it stays, and this says what it still holds, with exit code 3. It ends once its last client has gone.
     """
-    with running_kernel(ctx) as papa:
-        held = [
-            f"{len(things)} {kind if len(things) > 1 else kind.removesuffix('es' if kind == 'processes' else 's')}"
-            for kind, things in (
-                ("processes", papa.list_processes()),
-                ("sockets", papa.list_sockets()),
-                ("values", papa.list_values()),
-            )
-            if things
-        ]
-        leaving = papa.exit_if_idle()
-    if not leaving:
+    with open_connection(ctx) as connection:
+        answer: shapes.Ending = {
+            "leaving": False,
+            "processes": len(connection.ask(ListProcesses())),
+            "sockets": len(connection.ask(ListSockets())),
+            "values": len(connection.ask(ListValues())),
+        }
+        answer["leaving"] = connection.ask(ExitIfIdle())
+    if as_json:
+        print_json(answer)
+    elif answer["leaving"]:
+        click.echo("papa ends with its last connection")
+    if not answer["leaving"]:
+        counted = (
+            ("process", "es", answer["processes"]),
+            ("socket", "s", answer["sockets"]),
+            ("value", "s", answer["values"]),
+        )
+        held = [f"{count} {kind}{plural if count > 1 else ''}" for kind, plural, count in counted if count]
         fail(f"papa stays: it holds {', '.join(held) or 'something'}; papa status shows what", EXIT_NOT_REACHED)
-    click.echo("papa ends with its last connection")

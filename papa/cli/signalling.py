@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
+from papa.asked.processes import LendProcess
+from papa.cli.answers import json_option, print_json
 from papa.cli.completing import process_names
-from papa.cli.connecting import running_kernel, selected_processes
+from papa.cli.connecting import open_connection, selected_processes
 from papa.cli.failures import fail
+from papa.client.program import Connection
 from papa.daemon import DaemonError
 from papa.daemon.signals import signal_name, signal_number
 from papa.errors import Error
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -33,8 +40,9 @@ class _Signal(click.ParamType[int]):
 @click.command("signal")
 @click.argument("number", metavar="SIGNAL", type=_Signal())
 @click.argument("names", nargs=-1, required=True, shell_complete=process_names)
+@json_option
 @click.pass_context
-def command(ctx: click.Context, number: int, names: tuple[str, ...]) -> None:
+def command(ctx: click.Context, number: int, names: tuple[str, ...], as_json: bool) -> None:
     """
     Send SIGNAL to the processes NAMES; web.* are all whose name begins so.
 
@@ -45,20 +53,31 @@ def command(ctx: click.Context, number: int, names: tuple[str, ...]) -> None:
         papa signal TERM web.1
         papa signal HUP 'web.*'
     """
-    failed = []
-    with running_kernel(ctx) as papa:
-        processes = selected_processes(papa, names)
-        for name in [name for name, process in processes.items() if process["running"]]:
+    failed: list[str] = []
+    answer: shapes.Signalled = {"signal": signal_name(number), "sent": []}
+    with open_connection(ctx) as connection:
+        processes = selected_processes(connection, names)
+        for process in processes.values():
+            if not process.running:
+                failed += [f"{process.name} has ended"] * (process.name in names)
+                continue
             try:
-                handle = papa.lend_process(name)
-                try:
-                    signal.pidfd_send_signal(handle, number)
-                finally:
-                    os.close(handle)
+                _send(connection, process.name, number)
             except (Error, OSError) as error:
-                failed.append(f"{name}: {error}")
-            else:
-                click.echo(f"sent {signal_name(number)} to {name}, pid {processes[name]['pid']}")
-    failed += [f"{name} has ended" for name, process in processes.items() if not process["running"] and name in names]
+                failed.append(f"{process.name}: {error}")
+                continue
+            answer["sent"].append({"name": process.name, "pid": process.pid})
+            if not as_json:
+                click.echo(f"sent {answer['signal']} to {process.name}, pid {process.pid}")
+    if as_json:
+        print_json(answer)
     if failed:
         fail("; ".join(failed))
+
+
+def _send(connection: Connection, name: str, number: int) -> None:
+    handle = connection.lend(LendProcess(name=name)).descriptor
+    try:
+        signal.pidfd_send_signal(handle, number)
+    finally:
+        os.close(handle)

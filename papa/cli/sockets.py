@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from papa import parameters
-from papa.cli.answers import json_option, print_json
+from papa.asked.sockets import ListSockets, MakeSocket, RemoveSockets
+from papa.cli.answers import json_option, print_json, socket_shape
 from papa.cli.completing import socket_names
-from papa.cli.connecting import running_kernel, started_kernel
-from papa.cli.tables import address, table
+from papa.cli.connecting import open_connection, selected
+from papa.cli.describing import address
+from papa.cli.tables import show_table
+from papa.records import Socket
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command", "show_sockets"]
-
-_FAMILIES: Final = {"inet": socket.AF_INET, "inet6": socket.AF_INET6, "unix": socket.AF_UNIX}
-_TYPES: Final = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM, "seqpacket": socket.SOCK_SEQPACKET}
 
 
 @click.group("socket")
@@ -37,8 +40,8 @@ def command() -> None:
 @click.option("--host", metavar="ADDRESS", help="The address or name to bind to. [default: 127.0.0.1]")
 @click.option("--path", metavar="PATH", help="The path of a Unix socket, instead.")
 @click.option("--umask", metavar="MASK", help="For the mode of that path, in octal with a leading 0.")
-@click.option("--family", type=click.Choice([*_FAMILIES]), help="[default: inet, or unix with --path]")
-@click.option("--type", "kind", type=click.Choice([*_TYPES]), help="[default: stream]")
+@click.option("--family", type=click.Choice(["inet", "inet6", "unix"]), help="[default: inet, or unix with --path]")
+@click.option("--type", type=click.Choice(["stream", "dgram", "seqpacket"]), help="[default: stream]")
 @click.option("--backlog", type=click.IntRange(0), help="How many connections may wait. [default: 5]")
 @click.option("--interface", metavar="NAME", help="Bind to this network interface.")
 @click.option("--reuseport", is_flag=True, help="A socket of its own for each process that asks for it.")
@@ -50,18 +53,16 @@ def make_socket(ctx: click.Context, /, name: str, as_json: bool, **options: Any)
 
     A kernel is started if none runs.
     """
-    umask = options.pop("umask")
-    family, kind = options.pop("family"), options.pop("kind")
-    with started_kernel(ctx) as papa:
-        made = papa.make_socket(
-            name,
-            **options,
-            family=_FAMILIES.get(family),
-            socket_type=_TYPES.get(kind),
-            umask=None if umask is None else parameters.mask(umask),
-        )
+    wanted = {key: value for key, value in options.items() if value is not None}
+    if "umask" in wanted:
+        wanted["umask"] = parameters.mask(wanted["umask"])
+    if "path" in wanted:
+        wanted["path"] = os.path.abspath(wanted["path"])
+    request = MakeSocket(name=name, **wanted)
+    with open_connection(ctx, start=True) as connection:
+        made: Socket = connection.ask(request)
     if as_json:
-        print_json(name=name, **made)
+        print_json(socket_shape(made))
     else:
         click.echo(f"{name} is bound to {address(made)}")
 
@@ -72,27 +73,40 @@ def make_socket(ctx: click.Context, /, name: str, as_json: bool, **options: Any)
 @click.pass_context
 def list_sockets(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """List the sockets that papa holds, all or NAMES."""
-    with running_kernel(ctx) as papa:
-        sockets = papa.list_sockets(*names)
+    with open_connection(ctx) as connection:
+        sockets = selected(connection, ListSockets, names, "socket")
     if as_json:
-        print_json(sockets=[{"name": name, **each} for name, each in sockets.items()])
+        answer: shapes.Sockets = {"sockets": [socket_shape(each) for each in sockets.values()]}
+        print_json(answer)
     elif sockets:
         show_sockets(sockets)
 
 
-def show_sockets(sockets: Mapping[str, Mapping[str, Any]]) -> None:
+def show_sockets(sockets: Mapping[str, Socket]) -> None:
     """A table of sockets."""
     rows = [
-        (name, f"{each['family']} {each['type']}", address(each), str(each.get("fileno", "one a process")), "")
+        (
+            name,
+            f"{each.family} {each.type}",
+            "one a process" if each.fileno is None else str(each.fileno),
+            address(each),
+        )
         for name, each in sockets.items()
     ]
-    table(("SOCKET", "KIND", "ADDRESS", "DESCRIPTOR", ""), rows)
+    show_table(("SOCKET", "KIND", "DESCRIPTOR", "ADDRESS"), rows)
 
 
 @command.command("rm")
 @click.argument("names", nargs=-1, required=True, shell_complete=socket_names)
+@json_option
 @click.pass_context
-def remove_sockets(ctx: click.Context, names: tuple[str, ...]) -> None:
+def remove_sockets(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Have papa close sockets; who shares them goes on, and nobody new can."""
-    with running_kernel(ctx) as papa:
-        papa.remove_sockets(*names)
+    with open_connection(ctx) as connection:
+        removed = list(selected(connection, ListSockets, names, "socket"))
+        connection.ask(RemoveSockets(names=tuple(removed)))
+    if as_json:
+        answer: shapes.Removed = {"removed": removed}
+        print_json(answer)
+    else:
+        click.echo(f"closed: {', '.join(removed)}")

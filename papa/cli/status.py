@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from papa.cli.answers import json_option, print_json
+from papa.asked.sockets import ListSockets
+from papa.asked.values import ListValues
+from papa.cli.answers import json_option, print_json, process_shape, socket_shape
 from papa.cli.completing import process_names
-from papa.cli.connecting import running_kernel, selected_processes
+from papa.cli.connecting import open_connection, selected_processes
+from papa.cli.describing import duration, state
 from papa.cli.sockets import show_sockets
-from papa.cli.tables import duration, state, table
+from papa.cli.tables import show_table
+from papa.records import Process, Socket
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -27,30 +34,29 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
 
     Also called ps and ls.
     """
-    with running_kernel(ctx) as papa:
-        processes = selected_processes(papa, names)
-        sockets = {} if names else papa.list_sockets()
-        values = {} if names else papa.list_values()
+    with open_connection(ctx) as connection:
+        processes = selected_processes(connection, names)
+        sockets = {} if names else connection.ask(ListSockets())
+        values = [] if names else list(connection.ask(ListValues()))
     if as_json:
-        print_json(
-            processes=[{"name": name, **each} for name, each in processes.items()],
-            sockets=[{"name": name, **each} for name, each in sockets.items()],
-            values=sorted(values),
-        )
+        answer: shapes.Status = {
+            "processes": [process_shape(each) for each in processes.values()],
+            "sockets": [socket_shape(each) for each in sockets.values()],
+            "values": values,
+        }
+        print_json(answer)
     else:
         _show(processes, sockets, values)
 
 
-def _show(
-    processes: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]
-) -> None:
+def _show(processes: Mapping[str, Process], sockets: Mapping[str, Socket], values: Collection[str]) -> None:
     now = time.time()
     if processes:
         rows = [
-            (name, state(each), str(each["pid"]), duration(now - each["started"]), each["args"])
+            (name, state(each), str(each.pid), duration(now - each.started), " ".join(each.args))
             for name, each in processes.items()
         ]
-        table(("PROCESS", "STATE", "PID", "AGE", "COMMAND"), rows)
+        show_table(("PROCESS", "STATE", "PID", "AGE", "COMMAND"), rows)
     if sockets:
         if processes:
             click.echo()
@@ -58,6 +64,6 @@ def _show(
     if values:
         if processes or sockets:
             click.echo()
-        click.echo(f"{len(values)} value{'s' if len(values) > 1 else ''}: {', '.join(sorted(values))}")
+        click.echo(f"{len(values)} value{'s' if len(values) > 1 else ''}: {', '.join(values)}")
     if not (processes or sockets or values):
         click.echo("papa holds nothing.")

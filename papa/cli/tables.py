@@ -1,84 +1,91 @@
-"""What is shown of things in columns: how they are, where, since when."""
+"""Things in columns, as wide as there is room for."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
 
 import click
 
 from papa.visible import escaped
 
-__all__ = ["address", "duration", "moment", "state", "table"]
+__all__ = ["show_table", "table_lines"]
+
+_GAP: Final = "  "
+#: As long as the last column is wider than this, only that one is cut.
+_LAST: Final = 12
+#: No column is cut to less than this.
+_LEAST: Final = 4
 
 
-def state(process: Mapping[str, Any]) -> str:
-    """Whether a process runs, or how it ended."""
-    state = "running"
-    if not process["running"]:
-        code = process["exit_code"]
-        state = f"exited {code}" if code >= 0 else f"killed {-code}"
-    return f"{state}, {process['dropped']} B dropped" if "dropped" in process else state
+def show_table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
+    """Print a table; on a terminal no wider than that."""
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table_lines(heading, rows, right, room):
+        click.echo(line)
 
 
-def address(socket: Mapping[str, Any]) -> str:
-    """Where a socket is bound."""
-    if "path" in socket:
-        return str(socket["path"])
-    host = f"[{socket['host']}]" if ":" in socket["host"] else socket["host"]
-    return f"{host}:{socket['port']}"
+def table_lines(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = (), room: int | None = None
+) -> Iterator[str]:
+    """
+    The lines of a table, with colours; what would act on a terminal is written out.
+
+    @param right: the headings of the columns that end together, and do not begin so.
+    @param room: how wide it may be, in columns of a terminal; L{None} for as wide as it is.
+    """
+    shown = [[escaped(cell) for cell in row] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(heading, *shown, strict=True)]
+    if room is not None:
+        widths = _fitted(widths, room)
+    aligned = [title in right for title in heading]
+    for number, row in enumerate([heading, *shown]):
+        cells = [_cell(*each, bold=not number) for each in zip(row, widths, aligned, strict=True)]
+        if not aligned[-1]:
+            cells[-1] = _cell(row[-1], min(widths[-1], _width(row[-1])), bold=not number)
+        yield _GAP.join(cells)
 
 
-def duration(seconds: float) -> str:
-    """A duration as people say it: its two largest units."""
-    left = max(0, int(seconds))
-    parts: list[str] = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if left >= size or (unit == "s" and not parts):
-            parts.append(f"{left // size}{unit}")
-            left %= size
-        elif parts:
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        2 if unicodedata.east_asian_width(character) in "WF" else not unicodedata.combining(character)
+        for character in text
+    )
+
+
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """The widths, cut down to what there is room for."""
+    fitted = list(widths)
+    excess = sum(fitted) + len(_GAP) * (len(fitted) - 1) - room
+    cut = min(max(excess, 0), max(fitted[-1] - _LAST, 0))
+    fitted[-1] -= cut
+    for _ in range(excess - cut):
+        widest = fitted.index(max(fitted))
+        if fitted[widest] <= _LEAST:
             break
-    return " ".join(parts[:2])
+        fitted[widest] -= 1
+    return fitted
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns, of what can be shown; on a terminal cut to its width."""
-    rows = [[escaped(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in (heading, *rows)) for column in range(len(heading) - 1)]
-    if sys.stdout.isatty():
-        _rich_table(heading, rows)
-        return
-    for row in (heading, *rows):
-        cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+def _cell(text: str, width: int, right: bool = False, *, bold: bool) -> str:
+    """A text in so many columns, cut with an ellipsis if it takes more."""
+    if _width(text) > width:
+        while _width(text) >= width:
+            text = text[:-1]
+        text += "…"
+    padding = " " * (width - _width(text))
+    colour = _colour(text)
+    styled = click.style(text, fg=colour, bold=bold) if text and (colour or bold) else text
+    return padding + styled if right else styled + padding
 
 
-def _rich_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(color_system=None if click.get_current_context().color is False else "auto")
-    # What is left for the last column, which alone is cut as long as that helps.
-    used = sum(max(len(row[column]) for row in (heading, *rows)) + 2 for column in range(len(heading) - 1))
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in heading[:-1]:
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
-    table.add_column(heading[-1], no_wrap=True, overflow="ellipsis", max_width=max(10, console.width - used))
-    for row in rows:
-        table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
-    console.print(table)
-
-
-def _style(cell: str) -> str:
+def _colour(cell: str) -> str | None:
     if cell.startswith("running"):
         return "green"
-    return "red" if cell.startswith(("exited ", "killed ")) and cell != "exited 0" else ""
-
-
-def moment(timestamp: float) -> str:
-    """A point in time, as ISO 8601 has it, in this place's time."""
-    return datetime.fromtimestamp(timestamp).astimezone().isoformat(timespec="seconds")
+    return "red" if cell.startswith(("exited ", "killed ")) and not cell.startswith("exited 0") else None

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from papa.asked.values import Get, ListValues, RemoveValues, Set
 from papa.cli.answers import json_option, print_json
 from papa.cli.completing import value_names
-from papa.cli.connecting import running_kernel, started_kernel
-from papa.cli.failures import EXIT_NOT_FOUND, fail
-from papa.cli.tables import table
+from papa.cli.connecting import open_connection, selected
+from papa.errors import NotFound
 from papa.names import nearest
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -30,18 +34,22 @@ def command() -> None:
 @command.command("set")
 @click.argument("name", shell_complete=value_names)
 @click.argument("value", required=False)
+@json_option
 @click.pass_context
-def set_value(ctx: click.Context, name: str, value: str | None) -> None:
+def set_value(ctx: click.Context, name: str, value: str | None, as_json: bool) -> None:
     """
     Keep VALUE under NAME; without VALUE, keep what comes on standard input.
 
     What is given as VALUE can be seen by others in the list of processes: give a secret on standard input. An empty
-    value forgets the name.
+    value forgets the name. A kernel is started if none runs.
     """
     if value is None:
         value = sys.stdin.buffer.read().decode(errors="surrogateescape")
-    with started_kernel(ctx) as papa:
-        papa.set(name, value)
+    with open_connection(ctx, start=True) as connection:
+        connection.ask(Set(name=name, value=value or None))
+    if as_json:
+        answer: shapes.ValueLength = {"name": name, "length": len(value)}
+        print_json(answer)
 
 
 @command.command("get")
@@ -50,12 +58,13 @@ def set_value(ctx: click.Context, name: str, value: str | None) -> None:
 @click.pass_context
 def get_value(ctx: click.Context, name: str, as_json: bool) -> None:
     """Print the value of NAME; a newline follows it on a terminal only."""
-    with running_kernel(ctx) as papa:
-        value = papa.get(name)
+    with open_connection(ctx) as connection:
+        value: str | None = connection.ask(Get(name=name))
         if value is None:
-            fail(f"there is no value {name!r}{nearest(name, papa.list_values())}", EXIT_NOT_FOUND)
+            raise NotFound(f"there is no value {name!r}{nearest(name, connection.ask(ListValues()))}")
     if as_json:
-        print_json(name=name, value=value)
+        answer: shapes.Value = {"name": name, "value": value}
+        print_json(answer)
         return
     sys.stdout.buffer.write(value.encode(errors="surrogateescape") + b"\n" * sys.stdout.isatty())
 
@@ -66,22 +75,28 @@ def get_value(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.pass_context
 def list_values(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """List the names of values, all or NAMES, and how long they are; what they are, papa value get prints."""
-    with running_kernel(ctx) as papa:
-        sizes = {name: len(value) for name, value in papa.list_values(*names).items()}
+    from papa.cli.tables import show_table
+
+    with open_connection(ctx) as connection:
+        values = selected(connection, ListValues, names, "value")
     if as_json:
-        print_json(values=[{"name": name, "length": size} for name, size in sizes.items()])
-    elif sizes:
-        table(("VALUE", "LENGTH", ""), [(name, str(size), "") for name, size in sizes.items()])
+        answer: shapes.Values = {"values": [{"name": name, "length": len(value)} for name, value in values.items()]}
+        print_json(answer)
+    elif values:
+        show_table(("LENGTH", "VALUE"), [(str(len(value)), name) for name, value in values.items()], {"LENGTH"})
 
 
 @command.command("rm")
 @click.argument("names", nargs=-1, required=True, shell_complete=value_names)
+@json_option
 @click.pass_context
-def remove_values(ctx: click.Context, names: tuple[str, ...]) -> None:
+def remove_values(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Forget values; web.* are all whose name begins so."""
-    with running_kernel(ctx) as papa:
-        held = papa.list_values()
-        for name in names:
-            if not papa.list_values(name):
-                fail(f"there is no value {name!r}{nearest(name, held)}", EXIT_NOT_FOUND)
-        papa.remove_values(*names)
+    with open_connection(ctx) as connection:
+        removed = list(selected(connection, ListValues, names, "value"))
+        connection.ask(RemoveValues(names=names))
+    if as_json:
+        answer: shapes.Removed = {"removed": removed}
+        print_json(answer)
+    else:
+        click.echo(f"forgotten: {', '.join(removed)}")

@@ -5,84 +5,191 @@ from __future__ import annotations
 import re
 import select
 import time
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 
+from papa.cli.answers import json_option, print_json
 from papa.cli.completing import process_names
-from papa.cli.connecting import running_kernel, selected_processes
+from papa.cli.connecting import open_connection, selected_processes, started_kernel
 from papa.cli.failures import EXIT_NOT_REACHED, fail
 from papa.cli.printing import ending
-from papa.client.blocking import Watcher
+from papa.drivers.families import families, listening
 from papa.errors import BadRequest
-from papa.records import Closed, Output
+from papa.records import Closed, Item, Output, Process
 from papa.visible import escaped
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
+    from papa.client.blocking import Watcher
 
 __all__ = ["command"]
 
 #: How long a line may be, in bytes, before what it began with is looked at no more.
 _LONGEST: Final = 1 << 16
+#: How long to wait before looking again at what nothing tells of, in seconds.
+_PAUSE: Final = 0.05
 
 
-class _Pattern(click.ParamType[re.Pattern[bytes] | None]):
-    """C{exit}, or C{output=} and a regular expression."""
+class _Goal(Protocol):
+    """How far a process is to come."""
+
+    def look(self, process: Process) -> shapes.Reached | None:
+        """Whether it has, as far as can be seen from outside."""
+
+    def read(self, item: Item) -> shapes.Reached | None:
+        """Whether what it printed, or its end, shows that it has."""
+
+    def told(self, reached: shapes.Reached) -> str:
+        """That it has, in words."""
+
+
+class _Exit:
+    """Its end."""
+
+    def look(self, process: Process) -> None:
+        """That will be told."""
+
+    def read(self, item: Item) -> shapes.Reached | None:
+        if not isinstance(item, Closed):
+            return None
+        return {"name": item.name, "state": "exit", "exit_code": item.exit_code, "line": None, "where": None}
+
+    def told(self, reached: shapes.Reached) -> str:
+        return f"{reached['name']} {ending(reached['exit_code'] or 0)}"
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line that contains something."""
+
+    pattern: re.Pattern[bytes]
+    _begun: dict[int, bytes] = field(default_factory=dict)
+
+    def look(self, process: Process) -> None:
+        """That will be read."""
+
+    def read(self, item: Item) -> shapes.Reached | None:
+        if not isinstance(item, Output):
+            return None
+        *whole, rest = (self._begun.pop(item.channel, b"") + item.data).split(b"\n")
+        for line in (*whole, rest):
+            if self.pattern.search(line):
+                shown = escaped(line.decode(errors="surrogateescape"))
+                return {"name": item.name, "state": "output", "exit_code": None, "line": shown, "where": None}
+        self._begun[item.channel] = rest[-_LONGEST:]
+        return None
+
+    def told(self, reached: shapes.Reached) -> str:
+        return reached["line"] or ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """
+    That it accepts connections.
+
+    @ivar where: the port or path; L{None} for any.
+    """
+
+    where: int | str | None
+
+    def look(self, process: Process) -> shapes.Reached | None:
+        try:
+            found = listening(families([process.pid])[process.pid])
+        except PermissionError:
+            fail(f"on what {process.name} listens is for its user and for root to see")
+        for each in found:
+            if self.where in (None, each):
+                return {"name": process.name, "state": "port", "exit_code": None, "line": None, "where": each}
+        return None
+
+    def read(self, item: Item) -> None:
+        """That can be seen only from outside."""
+
+    def told(self, reached: shapes.Reached) -> str:
+        where = reached["where"]
+        return f"{reached['name']} listens on {f'port {where}' if isinstance(where, int) else escaped(str(where))}"
+
+
+class _Goals(click.ParamType[_Goal]):
+    """C{exit}, C{output=} and a regular expression, or C{port}, with or without the one."""
 
     name = "state"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> re.Pattern[bytes] | None:
-        word, _, expression = str(value).partition("=")
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> _Goal:
+        word, _, detail = str(value).partition("=")
         if value == "exit":
-            return None
-        if word != "output" or not expression:
-            self.fail(f"{value!r} is nothing to wait for: write exit or output=REGEX", param, ctx)
+            return _Exit()
+        if value == "port":
+            return _Port(None)
+        if word == "port" and detail.startswith("/"):
+            return _Port(detail)
+        if word == "port" and detail.isascii() and detail.isdecimal() and 0 < int(detail) < 1 << 16:
+            return _Port(int(detail))
+        if word != "output" or not detail:
+            choices = "exit, output=REGEX, port, port=NUMBER or port=/PATH"
+            self.fail(f"{value!r} is nothing to wait for: write {choices}", param, ctx)
         try:
-            return re.compile(expression.encode(errors="surrogateescape"))
+            return _Line(re.compile(detail.encode(errors="surrogateescape")))
         except re.error as error:
-            self.fail(f"{expression!r} is no regular expression: {error}", param, ctx)
+            self.fail(f"{detail!r} is no regular expression: {error}", param, ctx)
 
 
 @click.command()
 @click.argument("name", shell_complete=process_names)
-@click.option("--for", "pattern", type=_Pattern(), default="exit", metavar="STATE", help="exit, or output=REGEX.")
+@click.option(
+    "--for",
+    "goal",
+    type=_Goals(),
+    default="exit",
+    metavar="STATE",
+    help="exit, output=REGEX, port, port=NUMBER or port=/PATH. [default: exit]",
+)
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this, with exit code 3.")
+@json_option
 @click.pass_context
-def command(ctx: click.Context, name: str, pattern: re.Pattern[bytes] | None, timeout: float | None) -> None:
+def command(ctx: click.Context, name: str, goal: _Goal, timeout: float | None, as_json: bool) -> None:
     """
-    Wait until the process NAME has ended, or has printed a line that contains something.
+    Wait until the process NAME has ended, has printed a line that contains something, or accepts connections.
 
-    Its kept output counts, too. This takes nothing away from anybody.
+    Its kept output counts, too. This takes nothing away from anybody. With port it waits until the process, or one that
+    it has started, listens on a TCP port or a Unix socket, any or that one; nobody connects to see. A held socket that
+    it was given counts from the start, for connections to it wait and are not refused.
 
     \b
         papa wait job
-        papa wait --for 'output=ready on port [0-9]+' --timeout 30 web.1
+        papa wait --for 'output=ready in [0-9]+ ms' --timeout 30 web.1
+        papa wait --for port=8080 --timeout 30 web.1
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    with running_kernel(ctx) as papa:
-        if len(selected_processes(papa, [name])) != 1:
-            raise BadRequest(f"{name!r} is more than one process: wait for one at a time")
-        with papa.watch_processes(name, observe=True) as watcher:
-            _wait(watcher, name, pattern, deadline)
+    with open_connection(ctx) as connection:
+        processes = selected_processes(connection, [name])
+    if len(processes) != 1:
+        raise BadRequest(f"{name!r} is more than one process: wait for one at a time")
+    (process,) = processes.values()
+    with started_kernel(ctx) as papa, papa.watch_processes(process.name, observe=True) as watcher:
+        reached = _wait(watcher, process, goal, deadline)
+    if as_json:
+        print_json(reached)
+    else:
+        click.echo(goal.told(reached))
 
 
-def _wait(watcher: Watcher, name: str, pattern: re.Pattern[bytes] | None, deadline: float | None) -> None:
-    lines: dict[int, bytes] = {}
+def _wait(watcher: Watcher, process: Process, goal: _Goal, deadline: float | None) -> shapes.Reached:
+    looking = isinstance(goal, _Port)
     while True:
+        if reached := goal.look(process):
+            return reached
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not watcher.ready and not select.select([watcher], [], [], left)[0]:
-            fail(f"{name} has not come so far", EXIT_NOT_REACHED)
+        pause = left if not looking else _PAUSE if left is None else min(left, _PAUSE)
+        if not watcher.ready and not select.select([watcher], [], [], pause)[0]:
+            if left == pause:
+                fail(f"{process.name} has not come so far", EXIT_NOT_REACHED)
+            continue
         for item in watcher.read_items() or ():
+            if reached := goal.read(item):
+                return reached
             if isinstance(item, Closed):
-                if pattern is None:
-                    click.echo(f"{name} {ending(item)}")
-                    return
-                fail(f"{name} {ending(item)} before it printed that", EXIT_NOT_REACHED)
-            if pattern is None or not isinstance(item, Output):
-                continue
-            *whole, rest = (lines.pop(item.channel, b"") + item.data).split(b"\n")
-            for line in (*whole, rest):
-                if pattern.search(line):
-                    click.echo(escaped(line.decode(errors="surrogateescape")))
-                    return
-            lines[item.channel] = rest[-_LONGEST:]
+                fail(f"{item.name} {ending(item.exit_code)} before it had come so far", EXIT_NOT_REACHED)

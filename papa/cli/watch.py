@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from papa.cli.answers import json_lines_option
 from papa.cli.completing import cursor_names, process_names
 from papa.cli.connecting import running_kernel
 from papa.cli.printing import Printer, printer
@@ -35,7 +36,7 @@ __all__ = ["command"]
 )
 @click.option("--no-follow", is_flag=True, help="End with what is there.")
 @click.option("--raw", is_flag=True, help="Print the very bytes, without times and names.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_lines_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -60,11 +61,11 @@ def command(
     \b
         papa watch 'web.*' --cursor shipper --to-dir /var/log/web
     """
-    shown: Printer | Shipper = printer(raw=raw, as_json=as_json, names=names) if to_dir is None else Shipper(to_dir)
     signal.signal(signal.SIGTERM, _end)
-    if isinstance(shown, Shipper):
-        signal.signal(signal.SIGHUP, lambda number, frame: shown.reopen())
+    shown: Printer | Shipper = printer(raw=raw, as_json=as_json, names=names) if to_dir is None else Shipper(to_dir)
     try:
+        if isinstance(shown, Shipper):
+            signal.signal(signal.SIGHUP, lambda number, frame: shown.reopen())
         # An interruption leaves what was read unacknowledged.
         with running_kernel(ctx) as papa, papa.watch_processes(*names, cursor=cursor, follow=not no_follow) as watcher:
             while (items := watcher.read_items()) is not None:

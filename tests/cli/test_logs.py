@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import time
 
 from papa import PIPE
 from tests.cli.terminal import Terminal
@@ -87,6 +89,29 @@ class KeptTests(LogsTestCase):
             self.assertEqual({line.split("| ")[1] for line in said.splitlines()}, names)
             self.assertEqual(len({line.index("|") for line in said.splitlines()}), 1)
 
+    def test_merged(self) -> None:
+        """What several have printed is shown in the order of time, from the beginning and from the last lines."""
+        papa = self.connect_papa()
+        for name in ("a", "b"):
+            papa.make_process(name, args=ECHO, stdin=PIPE)
+        for number in range(6):
+            name = "ab"[number % 2]
+            papa.write_process(name, f"line {number}\n".encode())
+            with papa.watch_processes(name, observe=True) as watcher:
+                read_until(watcher, lambda data, number=number: data.endswith(f"line {number}\n".encode()))
+            time.sleep(0.02)  # What comes within 10 ms has one time.
+        shown = [f"{'ab'[number % 2]} | line {number}" for number in range(6)]
+        self.assertEqual([line[9:] for line in self.papa("logs").stdout.splitlines()], shown)
+        self.assertEqual([line[9:] for line in self.papa("logs", "-n", "2").stdout.splitlines()], shown[2:])
+        running = self.follow("-f", "-n", "1")
+        assert running.stdout is not None
+        self.assertEqual([running.stdout.readline()[9:-1].decode() for _ in range(2)], shown[4:])
+        papa.write_process("a", b"more\n")
+        self.assertEqual(running.stdout.readline()[9:], b"a | more\n")
+        for name in ("a", "b"):
+            papa.close_stdin(name)
+        self.assertEqual(running.stdout.read(), b"")
+
     def test_unknown_name(self) -> None:
         """A name that is not held is not found, and the nearest is offered; nothing is shown of the others."""
         self.make("worker", "echo hi")
@@ -114,6 +139,18 @@ class KeptTests(LogsTestCase):
         self.assertIn("exited with 3", said.stderr)
         self.assertEqual(self.papa("logs", "--since", "2100-01-01", "job").stdout, "")
         self.assertIn("is no time: write 10m", self.papa("logs", "--since", "soon", "job", code=2).stderr)
+
+    def test_colour(self) -> None:
+        """There are colours only where they are wanted; what wants them or not is the option, then NO_COLOR."""
+        self.make("job", "echo out; echo err >&2")
+        self.environ["NO_COLOR"] = "1"
+        said = self.papa("--color", "always", "logs", "job").stdout
+        name = re.findall(r"(\x1b\[\d+mjob\x1b\[0m) (\||\x1b\[31m!\x1b\[0m) ", said)
+        self.assertEqual([mark for _, mark in name], ["|", "\x1b[31m!\x1b[0m"])
+        self.assertEqual(len({name for name, _ in name}), 1)
+        self.assertNotIn("\x1b", self.papa("--color=never", "logs", "job").stdout)
+        self.assertNotIn("\x1b", self.papa("logs", "job", env={**self.environ, "NO_COLOR": ""}).stdout)
+        self.assertIn("\x1b", self.papa("logs", "job", env={**self.environ, "PAPA_COLOR": "always"}).stdout)
 
     def test_raw(self) -> None:
         """Raw shows the very bytes."""

@@ -17,7 +17,7 @@ from papa.cli.main import cli
 from papa.errors import ALL, BadRequest, ConnectionLost, Error, NotFound, Unreachable
 from tests.support import KernelTestCase
 
-VERBS = ("console", "logs", "run", "serve", "status", "with")
+VERBS = ("console", "logs", "run", "serve", "status", "top", "with")
 
 
 class HelpTests(SynchronousTestCase):
@@ -64,12 +64,13 @@ class HelpTests(SynchronousTestCase):
         """Missing and unknown words are wrong usage."""
         for arguments in (
             ("run",),
-            ("run", "x"),
+            ("run", "x", "--"),
             ("with",),
             ("with", "web"),
             ("with", "web", "--"),
-            ("run", "--no-such-option", "x", "true"),
-            ("run", "--overflow", "sometimes", "x", "true"),
+            ("run", "--no-such-option", "true"),
+            ("run", "--overflow", "sometimes", "true"),
+            ("--color", "sometimes", "status"),
             ("logs", "-n", "-1"),
             ("logs", "-n", "many"),
             ("serve", "-p", "http"),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
+import sys
 
 from tests.client.sharing import SharedKernelTestCase
 from tests.support import PATIENCE, script, until
@@ -145,12 +148,51 @@ class WaitTests(ProcessTestCase):
         self.assertIn("job has not come so far", said)
         self.client.close_stdin("job")
         said = self.papa("wait", "--for", "output=x", "job", code=3).stderr
-        self.assertIn("job exited with 1 before it printed that", said)
+        self.assertIn("job exited with 1 before it had come so far", said)
+
+    def listener(self, name: str, address: str) -> None:
+        """A shell whose child listens there as soon as the shell is sent a line."""
+        family = "AF_UNIX" if address.startswith("'") else "AF_INET"
+        program = (
+            f"import socket, sys; sock = socket.socket(socket.{family}); sys.stdin.readline(); sock.bind({address}); "
+            "sock.listen(); print(sock.getsockname(), flush=True); sys.stdin.readline()"
+        )
+        self.shell(name, f"{sys.executable} -c {shlex.quote(program)}; exit")
+
+    def test_port(self) -> None:
+        """It waits until the process, or what that has started, listens; on any port, and nobody connects."""
+        self.listener("web", "('127.0.0.1', 0)")
+        said = self.papa("wait", "--for", "port", "--timeout", "0.2", "web", code=3).stderr
+        self.assertIn("web has not come so far", said)
+        waiting = self.waiting("--for", "port", "web")
+        self.client.write_process("web", b"\n")
+        said, _ = waiting.communicate(timeout=PATIENCE)
+        port = re.findall(r"', (\d+)", self.papa("logs", "--no-prefix", "web").stdout)[0]
+        self.assertEqual((said, waiting.returncode), (f"web listens on port {port}\n", 0))
+        self.assertEqual(self.papa("wait", "--for", f"port={port}", "web").stdout, said)
+        self.papa("wait", "--for", "port=1", "--timeout", "0.1", "web", code=3)
+        self.client.write_process("web", b"\n")
+        said = self.papa("wait", "--for", "port=1", "web", code=3).stderr
+        self.assertIn("web exited with 0 before it had come so far", said)
+
+    def test_path(self) -> None:
+        """The same on a Unix socket."""
+        path = os.path.join(self.folder, "a b.sock")
+        self.listener("web", repr(path))
+        waiting = self.waiting("--for", f"port={path}", "web")
+        self.client.write_process("web", b"\n")
+        self.assertEqual(waiting.communicate(timeout=PATIENCE)[0], f"web listens on {path}\n")
 
     def test_wrong(self) -> None:
         """What cannot be waited for is wrong usage."""
         self.shell("web.1", "read line")
         self.shell("web.2", "read line")
-        for arguments in (("--for", "x", "web.1"), ("--for", "output=(", "web.1"), ("web.*",)):
+        for arguments in (
+            ("--for", "x", "web.1"),
+            ("--for", "output=(", "web.1"),
+            ("--for", "port=x", "web.1"),
+            ("--for", "port=0", "web.1"),
+            ("web.*",),
+        ):
             self.papa("wait", *arguments, code=2)
         self.papa("wait", "web.3", code=4)

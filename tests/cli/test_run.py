@@ -54,7 +54,7 @@ class EndTests(RunTestCase):
     def test_wrong_name(self) -> None:
         """A name that is none is wrong usage."""
         for name in ("a b", "a:b", "*", ""):
-            self.assertEqual(self.papa("run", "--", name, "true", code=2).stdout, "")
+            self.assertEqual(self.papa("run", name, "--", "true", code=2).stdout, "")
 
 
 class OutputTests(RunTestCase):
@@ -125,15 +125,16 @@ class ProgramTests(RunTestCase):
 
     def test_options_end_at_the_program(self) -> None:
         """What stands behind the program is the program's, with and without a double dash."""
-        self.assertEqual(self.run_raw("x", "printf", "%s.", "-e", "--json", "--help"), "-e.--json.--help.")
+        self.assertEqual(self.run_raw("printf", "%s.", "-e", "--json", "--help"), "-e.--json.--help.")
         self.assertEqual(self.run_raw("x", "--", "echo", "-n", "-d", "--"), "-d --")
-        self.assertEqual(self.run_raw("x", "sh", "-c", "echo $0", "-h"), "-h\n")
+        self.assertEqual(self.run_raw("sh", "-c", "echo $0", "-h"), "-h\n")
 
     def test_options_before_the_program(self) -> None:
-        """Options stand before the name or between name and program."""
+        """Options stand before the name, with which papa's own words end."""
         program = 'echo "$A $B"; pwd'
-        said = self.papa("run", "-e", "A=1", "x", "--env=B=2", "--cwd", "/", "--raw", "sh", "-c", program).stdout
-        self.assertEqual(said, "1 2\n/\n")
+        self.assertEqual(
+            self.run_raw("-e", "A=1", "--env=B=2", "--cwd", "/", "x", "--", "sh", "-c", program), "1 2\n/\n"
+        )
 
     def test_words(self) -> None:
         """Arguments arrive as they are."""
@@ -166,48 +167,90 @@ class ProgramTests(RunTestCase):
 
     def test_variable_without_value(self) -> None:
         """A variable that is none is wrong usage."""
-        self.assertIn("'A' is not NAME=VALUE", self.papa("run", "-e", "A", "x", "true", code=2).stderr)
+        self.assertIn("'A' is not NAME=VALUE", self.papa("run", "-e", "A", "true", code=2).stderr)
 
     def test_folder(self) -> None:
         """The program starts in the caller's folder, or where it was told, from there."""
         os.mkdir(os.path.join(self.folder, "sub"))
-        self.assertEqual(self.papa("run", "--raw", "x", "pwd", cwd=self.folder).stdout, f"{self.folder}\n")
-        said = self.papa("run", "--raw", "--cwd", "sub", "x", "pwd", cwd=self.folder).stdout
+        self.assertEqual(self.papa("run", "--raw", "pwd", cwd=self.folder).stdout, f"{self.folder}\n")
+        said = self.papa("run", "--raw", "--cwd", "sub", "pwd", cwd=self.folder).stdout
         self.assertEqual(said, f"{self.folder}/sub\n")
 
     def test_limits(self) -> None:
         """Limits are set, one number for both or soft and hard."""
-        said = self.run_raw("--rlimit", "nofile=50:60", "--rlimit", "core=0", "x", "sh", "-c", "ulimit -n; ulimit -Hn")
+        said = self.run_raw("--rlimit", "nofile=50:60", "--rlimit", "core=0", "sh", "-c", "ulimit -n; ulimit -Hn")
         self.assertEqual(said, "50\n60\n")
         for wrong in ("nofile", "nofile=many", "nosuch=1", "nofile=9:8"):
-            self.papa("run", "--rlimit", wrong, "x", "true", code=2)
+            self.papa("run", "--rlimit", wrong, "true", code=2)
 
     def test_buffer(self) -> None:
         """The buffer has the size that it was given; what it drops is told."""
         job = ("sh", "-c", "yes | head -c 100000")
-        self.papa("run", "-d", "--bufsize", "4k", "--overflow", "drop-oldest", "x", *job)
+        self.papa("run", "-d", "--bufsize", "4k", "--overflow", "drop-oldest", "x", "--", *job)
         papa = self.connect_papa()
         until(lambda: not papa.list_processes("x")["x"]["running"])
-        self.assertRegex(self.papa("status", "x").stdout, r"exited 0, \d+ B dropped")
+        self.assertRegex(self.papa("status", "x").stdout, r"exited 0, \d+K dropped")
         self.assertLessEqual(self.papa("logs", "x").stdout.count("\n"), 2048 + 1)
-        self.assertIn("'10x' is not a size", self.papa("run", "--bufsize", "10x", "y", "true", code=2).stderr)
+        self.assertIn("'10x' is not a size", self.papa("run", "--bufsize", "10x", "true", code=2).stderr)
 
     def test_waits_for_a_reader(self) -> None:
         """With overflow=block nothing is lost, however small the buffer."""
-        said = self.run_raw("--bufsize", "4k", "--overflow", "block", "x", "sh", "-c", "yes | head -c 500000")
+        said = self.run_raw("--bufsize", "4k", "--overflow", "block", "sh", "-c", "yes | head -c 500000")
         self.assertEqual(len(said), 500000)
 
     def test_sockets(self) -> None:
         """A held socket is handed over as systemd does it."""
         self.connect_papa().make_socket("web")
         program = "echo $LISTEN_FDS $LISTEN_FDNAMES; test $LISTEN_PID = $$ && test -S /dev/fd/3 && echo mine"
-        self.assertEqual(self.run_raw("--listen", "web", "x", "sh", "-c", program), "1 web\nmine\n")
-        finished = self.papa("run", "--listen", "nosuch", "x", "true", code=4)
+        self.assertEqual(self.run_raw("--listen", "web", "sh", "-c", program), "1 web\nmine\n")
+        finished = self.papa("run", "--listen", "nosuch", "true", code=4)
         self.assertIn("Socket 'nosuch' not found", finished.stderr)
+
+
+class NameTests(RunTestCase):
+    """How the process is called."""
+
+    def started(self, *arguments: str) -> str:
+        """The name of what C{papa run -d} has started."""
+        name: str = json.loads(self.papa("run", "-d", "--json", *arguments).stdout)["name"]
+        return name
+
+    def test_given(self) -> None:
+        """The name stands before a double dash, or in an option; not in both."""
+        self.assertEqual(self.started("one", "--", "sleep", "1000"), "one")
+        self.assertEqual(self.started("--name", "two", "sleep", "1000"), "two")
+        self.assertEqual(self.started("--name=three", "--", "sleep", "1000"), "three")
+        self.assertIn("Two names", self.papa("run", "--name", "a", "b", "--", "true", code=2).stderr)
+        self.papa("run", "b", "--", code=2)
+        self.papa("run", "--", code=2)
+
+    def test_of_the_program(self) -> None:
+        """Without a name it has the program's, with what no name may have replaced, and a number if that is taken."""
+        program = os.path.join(self.folder, "my program:x")
+        os.symlink("/bin/sleep", program)
+        self.assertEqual(self.started(program, "1000"), "my-program-x")
+        self.assertEqual(self.started("--", program, "1000"), "my-program-x.2")
+        self.assertEqual(self.started(program, "1000"), "my-program-x.3")
 
 
 class HeldTests(RunTestCase):
     """What papa holds then."""
+
+    def test_forgotten(self) -> None:
+        """With --rm it is forgotten once it has ended; until then its output is there."""
+        papa = self.connect_papa()
+        self.papa("run", "-d", "--rm", "-i", "job", "--", "sh", "-c", "echo hi; read line; exit 3")
+        until(lambda: papa.list_processes("job")["job"].get("captured"), "its output")
+        self.assertIn("job | hi\n", self.papa("logs", "job").stdout)
+        papa.close_stdin("job")
+        until(lambda: not papa.list_processes(), "its end")
+        self.assertIn("exited with 3", self.papa("run", "--rm", "job", "--", "sh", "-c", "exit 3", code=3).stderr)
+
+    def test_standard_input(self) -> None:
+        """It has a standard input for papa attach if it is told to, and none otherwise."""
+        self.papa("run", "-d", "-i", "job", "--", "sh", "-c", "read line; exit $line")
+        self.papa("attach", "job", input="3\n", stdin=None, code=3)
+        self.assertEqual(self.run_raw("cat"), "")
 
     def test_detached(self) -> None:
         """Detached it returns at once, and says how to read along."""
@@ -218,7 +261,7 @@ class HeldTests(RunTestCase):
     def test_detached_json(self) -> None:
         """For a program it says the same as an object."""
         said = json.loads(self.papa("run", "-d", "--json", "job", "--", "sleep", "1000").stdout)
-        self.assertEqual(said, {"name": "job", "pid": self.connect_papa().list_processes()["job"]["pid"]})
+        self.assertEqual(said, {"version": 1, "name": "job", "pid": self.connect_papa().list_processes()["job"]["pid"]})
 
     def test_running_name(self) -> None:
         """The name of a running process is refused, with its pid."""

@@ -32,7 +32,7 @@ class ValueTests(SharedKernelTestCase):
         self.papa("value", "set", "web.1", "secret")
         self.papa("value", "set", "db", "x")
         said = self.papa("value", "ls", "web.*").stdout
-        self.assertRegex(said, r"^VALUE +LENGTH\nweb\.1 +6\n$")
+        self.assertRegex(said, r"^LENGTH  VALUE\n     6  web\.1\n$")
         listed = json.loads(self.papa("value", "ls", "--json").stdout)
         self.assertEqual(
             listed, {"version": 1, "values": [{"name": "db", "length": 1}, {"name": "web.1", "length": 6}]}

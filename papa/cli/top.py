@@ -1,0 +1,200 @@
+"""C{papa top}: what the kernel and its processes use, live."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from papa.cli.answers import json_option, print_json, process_shape
+from papa.cli.completing import process_names
+from papa.cli.connecting import open_connection
+from papa.cli.describing import amount, state
+from papa.cli.measuring import Figures, KernelFigures, Meter, Sample
+from papa.cli.tables import table_lines
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
+
+__all__ = ["command"]
+
+#: The columns, what is shown in each, and by which key and value it is sorted.
+_COLUMNS: Final[dict[str, Callable[[Figures], str]]] = {
+    "PROCESS": lambda each: each.process.name,
+    "STATE": lambda each: state(each.process).partition(",")[0],
+    "PID": lambda each: str(each.process.pid),
+    "CPU": lambda each: _percent(each.processor),
+    "MEMORY": lambda each: "-" if each.memory is None else amount(each.memory),
+    "OUTPUT": lambda each: f"{amount(each.rate)}/s",
+    "BUFFER": lambda each: _percent(each.fill),
+    "DROPPED": lambda each: amount(each.process.dropped),
+}
+_LEFT: Final = ("PROCESS", "STATE")
+#: What is left out, one after the other, where there is no room.
+_DISPENSABLE: Final = ("PID", "STATE", "DROPPED", "MEMORY", "BUFFER")
+#: So much of the names is worth more than a column.
+_NAME: Final = 12
+
+_SORTS: Final[dict[str, Callable[[Figures], Any]]] = {
+    "cpu": lambda each: -(each.processor or 0),
+    "memory": lambda each: -(each.memory or 0),
+    "output": lambda each: -each.rate,
+    "buffer": lambda each: -each.fill,
+    "dropped": lambda each: -each.process.dropped,
+    "name": lambda each: each.process.name,
+}
+_KEYS: Final = {sort[0]: sort for sort in _SORTS}
+
+
+@click.command()
+@click.argument("names", nargs=-1, shell_complete=process_names)
+@click.option(
+    "--sort", type=click.Choice([*_SORTS]), default="cpu", show_default=True, help="Which processes come first."
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to measure.",
+)
+@click.option("--once", is_flag=True, help="Measure once, print that, and end; so it is without a terminal.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, names: tuple[str, ...], sort: str, interval: float, once: bool, as_json: bool) -> None:
+    """
+    Show what the kernel and its processes use, all or NAMES, as it changes.
+
+    CPU is in percent of one processor, of a process and of all that it has started; memory is resident, output what it
+    has printed a second, buffer how full that is with output that nobody has acknowledged, dropped what a full buffer
+    had to let go. The keys c, m, o, b, d and n sort by cpu, memory, output, buffer, dropped and name; q quits.
+    """
+    with open_connection(ctx) as connection:
+        meter = Meter(connection, names)
+        sample = meter.measure()
+        if once or as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+            time.sleep(interval)
+            sample = meter.measure()
+            if as_json:
+                print_json(_shape(sample, sort))
+            else:
+                for line in _lines(sample, sort, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+                    click.echo(line)
+            return
+        with suppress(KeyboardInterrupt):
+            _Screen(ctx, meter, sort).show(sample, interval)
+
+
+def _shape(sample: Sample, sort: str) -> shapes.Top:
+    kernel = sample.kernel
+    return {
+        "time": sample.time,
+        "kernel": {
+            "pid": kernel.pid,
+            "processor": kernel.processor,
+            "memory": kernel.memory,
+            "descriptors": kernel.descriptors,
+            "most": kernel.most,
+        },
+        "processes": [
+            {**process_shape(each.process), "processor": each.processor, "memory": each.memory, "rate": each.rate}
+            for each in sorted(sample.processes, key=_SORTS[sort])
+        ],
+    }
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1f}%"
+
+
+def _lines(sample: Sample, sort: str, room: int | None) -> Iterator[str]:
+    """All of it, as wide as there is room for."""
+    yield _kernel_line(sample.kernel)[:room]
+    running = sum(each.process.running for each in sample.processes)
+    rate = amount(sum(each.rate for each in sample.processes))
+    yield f"{len(sample.processes)} processes, {running} running, {rate}/s of output"[:room]
+    if not sample.processes:
+        return
+    yield ""
+    rows = sorted(sample.processes, key=_SORTS[sort])
+    columns = list(_COLUMNS)
+    for dispensable in _DISPENSABLE:
+        if room is None or _width(columns, rows) <= room:
+            break
+        columns.remove(dispensable)
+    cells = [[_COLUMNS[column](each) for column in columns] for each in rows]
+    yield from table_lines(columns, cells, set(columns).difference(_LEFT), room)
+
+
+def _width(columns: list[str], rows: list[Figures]) -> int:
+    """How wide a table is with these columns, and with names cut to what is needed of them."""
+    widths = [max(len(column), *(len(_COLUMNS[column](each)) for each in rows)) for column in columns]
+    return sum(widths) + 2 * len(widths) - 2 - max(0, widths[0] - _NAME)
+
+
+def _kernel_line(kernel: KernelFigures) -> str:
+    parts = [f"papa, pid {kernel.pid}"]
+    if kernel.processor is not None:
+        parts.append(f"{kernel.processor:.1f}% cpu")
+    if kernel.memory is not None:
+        parts.append(amount(kernel.memory))
+    if kernel.descriptors is not None:
+        parts.append(f"{kernel.descriptors} of {kernel.most or 'any number of'} descriptors")
+    return ", ".join(parts)
+
+
+class _Screen:
+    """The terminal, while it shows nothing else."""
+
+    def __init__(self, ctx: click.Context, meter: Meter, sort: str) -> None:
+        self._ctx = ctx
+        self._meter = meter
+        self._sort = sort
+
+    def show(self, sample: Sample, interval: float) -> None:
+        """Show what is measured until somebody has had enough."""
+        import termios
+        import tty
+
+        before = termios.tcgetattr(sys.stdin)
+        try:
+            tty.setcbreak(sys.stdin)
+            # The other screen of the terminal, without a cursor.
+            sys.stdout.write("\x1b[?1049h\x1b[?25l")
+            next_at = time.monotonic() + interval
+            while True:
+                self._draw(sample)
+                if select.select([sys.stdin], [], [], max(0.0, next_at - time.monotonic()))[0]:
+                    keys = os.read(sys.stdin.fileno(), 64).decode(errors="replace")
+                    if "q" in keys or not keys:
+                        return
+                    self._sort = _KEYS.get(keys[-1], self._sort)
+                else:
+                    sample = self._meter.measure()
+                    next_at = time.monotonic() + interval
+        finally:
+            sys.stdout.write("\x1b[?25h\x1b[?1049l")
+            sys.stdout.flush()
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+    def _draw(self, sample: Sample) -> None:
+        width, height = shutil.get_terminal_size()
+        lines = list(_lines(sample, self._sort, width))
+        if len(lines) >= height:
+            lines[height - 2 :] = [f"and {len(lines) - height + 2} more"]
+        lines += [""] * (height - 1 - len(lines))
+        keys = f"by {self._sort}; c m o b d n sort, q quits"[:width]
+        lines.append(click.style(keys, dim=True))
+        if self._ctx.color is False:
+            lines = [click.unstyle(line) for line in lines]
+        # From the top left on, each line cleared to its end.
+        sys.stdout.write("\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines))
+        sys.stdout.flush()

@@ -1,0 +1,107 @@
+"""C{papa top}."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.cli.terminal import Terminal
+from tests.client.sharing import SharedKernelTestCase
+from tests.support import script, until
+
+
+class TopTestCase(SharedKernelTestCase):
+    """Tests with processes that do something."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client = self.connect_papa()
+        self.client.make_process("busy", "sh", ["-c", "sh -c 'while :; do :; done'; exit"])
+        self.client.make_process("loud", "sh", ["-c", "yes | head -c 100000; exec sleep 1000"], bufsize=40_000)
+        until(lambda: self.client.list_processes("loud")["loud"].get("captured") == 100_000, "all that it prints")
+
+
+class OnceTests(TopTestCase):
+    """Without a terminal."""
+
+    def test_lines(self) -> None:
+        """It measures once, and prints a line for the kernel, one for all, and one for each process."""
+        said = self.papa("top", "--interval", "0.3").stdout
+        kernel, summary, empty, heading, first, second = said.splitlines()
+        self.assertRegex(kernel, rf"^papa, pid {self.kernel.pid}, \d+\.\d% cpu, \d+M, \d+ of \d+ descriptors$")
+        self.assertRegex(summary, r"^2 processes, 2 running, 0 B/s of output$")
+        self.assertEqual((empty, heading.split()[0]), ("", "PROCESS"))
+        self.assertRegex(first, r"^busy +running +\d+ +\d+\.\d% +\S+ +0 B/s +0\.0% +0 B$")
+        self.assertRegex(second, r"^loud +running +\d+ +0\.0% +\S+ +0 B/s +\d\d\.\d% +\d+K$")
+        self.assertNotIn("\x1b", said)
+
+    def test_figures(self) -> None:
+        """What a process has started counts for it; all figures are there as JSON, and sorted as asked for."""
+        said = json.loads(self.papa("top", "--json", "--interval", "0.5", "--sort", "dropped").stdout)
+        loud, busy = said["processes"]
+        self.assertEqual((loud["name"], busy["name"]), ("loud", "busy"))
+        self.assertGreater(busy["processor"], 5)
+        self.assertEqual(loud["captured"] - loud["dropped"], loud["buffered"])
+        self.assertLessEqual(loud["buffered"], 40_000)
+        self.assertGreater(loud["memory"], 100_000)
+        self.assertEqual(said["kernel"]["pid"], self.kernel.pid)
+
+    def test_rate(self) -> None:
+        """The rate is of the interval."""
+        self.client.make_process("drip", "sh", ["-c", "while :; do echo 123456789; sleep 0.01; done"])
+        (drip,) = json.loads(self.papa("top", "--json", "drip").stdout)["processes"]
+        self.assertTrue(20 < drip["rate"] < 1100, drip)
+
+    def test_names(self) -> None:
+        """Only those of the names; one that is not held is not found."""
+        said = self.papa("top", "--interval", "0.1", "lou*").stdout
+        self.assertIn("loud", said)
+        self.assertNotIn("busy", said)
+        self.assertIn("did you mean 'loud'?", self.papa("top", "luod", code=4).stderr)
+
+
+class ScreenTests(TopTestCase):
+    """On a terminal."""
+
+    def test_screen(self) -> None:
+        """It fits, keys sort it, and q leaves the terminal as it was."""
+        for width in (30, 60, 80, 120):
+            terminal = Terminal(self, [script("papa"), "top", "--interval", "0.2"], width=width)
+            lines = terminal.wait_for(lambda lines: any(re.match(r"busy +.*\d\d\.\d%", line) for line in lines))
+            self.assertEqual(lines[0][:8], "papa, pi")
+            self.assertLessEqual(max(map(len, lines)), width)
+            self.assertEqual([line.split()[0] for line in lines[3:6]], ["PROCESS", "busy", "loud"])
+            self.assertEqual("PID" in lines[3], width >= 80, lines)
+            terminal.press("d")
+            terminal.wait_for(lambda lines: len(lines) > 5 and lines[4].startswith("loud"))
+            self.assertIn("by dropped", terminal.lines()[-1])
+            terminal.press("q")
+            self.assertEqual(terminal.wait_for_line("ended with 0"), ["ended with 0"])
+
+    def test_many(self) -> None:
+        """What has no room is counted."""
+        for number in range(50):
+            self.client.make_process(f"many.{number}", "sleep", ["1000"])
+        terminal = Terminal(self, [script("papa"), "top", "--interval", "0.2"])
+        lines = terminal.wait_for(lambda lines: len(lines) == 40)
+        self.assertRegex(lines[38], r"^and \d+ more$")
+        terminal.press("C-c")
+        terminal.wait_for_line("ended with 0")
+        self.assertEqual(len([line for line in lines if line.startswith("many.")]) + int(lines[38].split()[1]), 50)
+
+    def test_colours(self) -> None:
+        """Colours are for those who want them."""
+        for options, coloured in (([], True), (["--color", "never"], False)):
+            terminal = Terminal(self, [script("papa"), *options, "top", "--interval", "0.2"])
+            terminal.wait_for(lambda lines: any(line.startswith("busy") for line in lines))
+            self.assertEqual("\x1b[" in "".join(terminal.lines(styled=True)), coloured)
+            terminal.press("q")
+
+    def test_lost_kernel(self) -> None:
+        """When the kernel goes, the terminal is as it was, and it says so."""
+        kernel = self.serve("-u", f"{self.folder}/k.sock")
+        terminal = Terminal(self, [script("papa"), "--socket", kernel.path, "top", "--interval", "0.2"])
+        terminal.wait_for(lambda lines: lines[-1].startswith("by cpu"))
+        kernel.process.terminate()
+        lines = terminal.wait_for_line("ended with 69")
+        self.assertTrue(lines[0].startswith("papa: Lost connection"), lines)

@@ -8,20 +8,20 @@ methods of the clients, and the boxes of the program wire.
 from __future__ import annotations
 
 from papa.asked.command import Command, Listing
-from papa.asked.cursors import ListCursors, MoveCursor, RemoveCursors
+from papa.asked.cursors import MoveCursor, RemoveCursors
 from papa.asked.events import WatchEvents
+from papa.asked.listings import ListCursors, ListProcesses, ListSockets, ListValues
 from papa.asked.processes import (
     CloseStdin,
     LendProcess,
-    ListProcesses,
     MakeProcess,
     RemoveProcesses,
     WatchProcesses,
     WriteProcess,
 )
-from papa.asked.sockets import LendSocket, ListSockets, MakeSocket, RemoveSockets, TakeSocket
+from papa.asked.sockets import LendSocket, MakeSocket, RemoveSockets, TakeSocket
 from papa.asked.talk import ExitIfIdle, Help, Quit, Upgrade
-from papa.asked.values import Get, ListValues, RemoveValues, Set
+from papa.asked.values import Get, RemoveValues, Set
 
 __all__ = [
     "ALL",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -42,6 +41,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     candidates = list(known)
     if len(name) > MAX_LENGTH or len(candidates) > _MOST_COMPARED:
         return ""
+    import difflib  # Few names are mistyped, and the papa command is to answer quickly.
+
     close = difflib.get_close_matches(name, candidates, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -23,6 +23,7 @@ class Command:
     @cvar answer: what is answered: a record, a text, or L{None} for nothing.
     @cvar listed: whether it is answered by name, any number of them.
     @cvar on_console: whether a person can ask it on a line.
+    @cvar watches: whether it begins a watch, of which more is sent than the answer.
     @cvar lends: whether a descriptor goes with the answer.
     @cvar takes: whether a descriptor comes with the command.
     @cvar refusals: what it can be refused with beside L{BadRequest}, which any command can, and when that is.
@@ -37,6 +38,7 @@ class Command:
     refusals: ClassVar[tuple[tuple[type[Error], str], ...]] = ()
     repeatable: ClassVar[bool] = False
     on_console: ClassVar[bool] = True
+    watches: ClassVar[bool] = False
     lends: ClassVar[bool] = False
     takes: ClassVar[bool] = False
 

@@ -6,27 +6,11 @@ from dataclasses import dataclass
 
 from papa import parameters
 from papa.asked import checks
-from papa.asked.command import Command, Listing
+from papa.asked.command import Command
 from papa.errors import NotFound
 from papa.names import check_name
-from papa.records import Cursor
 
-__all__ = ["ListCursors", "MoveCursor", "RemoveCursors"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListCursors(Listing):
-    """The cursors that the patterns select."""
-
-    words = ("list", "cursors")
-    summary = "List cursors"
-    answer = Cursor
-    help = """\
-A cursor is a reader with a name: watch processes cursor=NAME makes it. Its
-place in each process outlives whoever reads, and output waits for it.
-
-Example:
-    list cursors"""
+__all__ = ["MoveCursor", "RemoveCursors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

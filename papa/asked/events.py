@@ -27,6 +27,7 @@ class WatchEvents(Command):
     summary = "Receive what happens to sockets, values and processes"
     refusals = ((TooOld, "events behind that number are no longer kept"),)
     on_console = False
+    watches = True
 
     since: int = parameters.option("since", "begin behind this number", hint="N", default=-1, parse=parameters.number)
     follow: bool = parameters.option(

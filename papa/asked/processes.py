@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from papa import parameters
 from papa.asked import checks
-from papa.asked.command import Command, Listing
+from papa.asked.command import Command
 from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotAllowed, NotFound, SocketFailed, SpawnFailed
 from papa.names import check_name
 from papa.records import Process
@@ -18,7 +18,6 @@ from papa.records import Process
 __all__ = [
     "CloseStdin",
     "LendProcess",
-    "ListProcesses",
     "MakeProcess",
     "RemoveProcesses",
     "WatchProcesses",
@@ -205,21 +204,6 @@ Examples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListProcesses(Listing):
-    """The held processes that the patterns select."""
-
-    words = ("list", "processes")
-    summary = "List processes"
-    answer = Process
-    help = """\
-Examples:
-    list processes
-    list processes web.* 3698"""
-
-    names: tuple[str, ...] = parameters.names("names, patterns with a final *, or pids; none means all")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveProcesses(Command):
     """Throw away the output of processes, and forget them when they end."""
 
@@ -315,6 +299,7 @@ class WatchProcesses(Command):
         (NotFound, "a name without a * is not held, or nothing is selected"),
         (LimitReached, "there are as many cursors as there may be"),
     )
+    watches = True
     help = """\
 Output comes in batches. A batch ends in "] ": any line acknowledges it, and
 papa then lets go of it and sends the next; q acknowledges and stops. What was

@@ -7,12 +7,12 @@ from typing import Final, Literal
 
 from papa import parameters
 from papa.asked import checks
-from papa.asked.command import Command, Listing
+from papa.asked.command import Command
 from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotAllowed, NotFound, SocketFailed
 from papa.names import check_name
 from papa.records import Socket
 
-__all__ = ["LendSocket", "ListSockets", "MakeSocket", "RemoveSockets", "TakeSocket"]
+__all__ = ["LendSocket", "MakeSocket", "RemoveSockets", "TakeSocket"]
 
 MAX_PORT: Final = 65535
 
@@ -101,21 +101,6 @@ Examples:
         if not self.host:
             hosts = {"inet": ("127.0.0.1", "0.0.0.0"), "inet6": ("::1", "::")}[self.family]  # noqa: S104 - as in 1.0.6
             object.__setattr__(self, "host", hosts[self.interface is not None])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListSockets(Listing):
-    """The held sockets that the patterns select."""
-
-    words = ("list", "sockets")
-    summary = "List sockets"
-    answer = Socket
-    help = """\
-Examples:
-    list sockets
-    list sockets web.* 12"""
-
-    names: tuple[str, ...] = parameters.names("names, patterns with a final *, or descriptors; none means all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from papa import parameters
-from papa.asked.command import Command, Listing
+from papa.asked.command import Command
 from papa.errors import BadRequest, LimitReached, Unsayable
 from papa.names import check_name
 
-__all__ = ["Get", "ListValues", "RemoveValues", "Set"]
+__all__ = ["Get", "RemoveValues", "Set"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from typing import Final
 import click
 
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, selected_processes, started_kernel
+from papa.cli.connecting import open_connection, started_kernel
 from papa.cli.failures import fail
+from papa.cli.processes import selected_processes
 from papa.client.blocking import Papa, Watcher
 from papa.errors import BadRequest, LimitReached
 from papa.records import STDOUT, Closed, Hole, Item, Output

@@ -39,7 +39,7 @@ def _completing(module: str, listing: str) -> _Completion:
     return complete
 
 
-process_names = _completing("papa.asked.processes", "ListProcesses")
-socket_names = _completing("papa.asked.sockets", "ListSockets")
-value_names = _completing("papa.asked.values", "ListValues")
-cursor_names = _completing("papa.asked.cursors", "ListCursors")
+process_names = _completing("papa.asked.listings", "ListProcesses")
+socket_names = _completing("papa.asked.listings", "ListSockets")
+value_names = _completing("papa.asked.listings", "ListValues")
+cursor_names = _completing("papa.asked.listings", "ListCursors")

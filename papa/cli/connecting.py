@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from papa.asked.command import Listing
-from papa.asked.processes import ListProcesses
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
 from papa.errors import NotFound, Unreachable
 from papa.names import nearest
-from papa.records import Process
 
 if TYPE_CHECKING:
     from papa.client.blocking import Papa
 
-__all__ = ["kernel_location", "open_connection", "running_kernel", "selected", "selected_processes", "started_kernel"]
+__all__ = ["kernel_location", "open_connection", "running_kernel", "selected", "started_kernel"]
 
 _PATIENCE: Final = 5.0
 
@@ -90,12 +88,3 @@ def selected(connection: Connection, listing: type[Listing], names: Sequence[str
             raise NotFound(f"{matches} {name!r}{nearest(name, connection.ask(listing()))}")
         found |= some
     return {name: found[name] for name in sorted(found)}
-
-
-def selected_processes(connection: Connection, names: Sequence[str]) -> dict[str, Process]:
-    """
-    The processes of these names, patterns or pids, or all.
-
-    @raise NotFound: as L{selected} does.
-    """
-    return selected(connection, ListProcesses, names, "process")

@@ -8,9 +8,10 @@ import click
 
 from papa.cli.answers import json_lines_option
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, selected_processes, started_kernel
+from papa.cli.connecting import open_connection, started_kernel
 from papa.cli.merging import Merged
 from papa.cli.printing import printer
+from papa.cli.processes import selected_processes
 from papa.cli.times import PAST
 from papa.records import Hole, Item
 

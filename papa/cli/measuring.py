@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from papa.cli.connecting import selected_processes
+from papa.cli.processes import selected_processes
 from papa.client.program import Connection
 from papa.drivers.families import Usage, descriptors, families, listening, usage
 from papa.drivers.peers import peer_pid

@@ -9,7 +9,8 @@ import click
 from papa.asked.processes import RemoveProcesses
 from papa.cli.answers import json_option, print_json
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, selected_processes
+from papa.cli.connecting import open_connection
+from papa.cli.processes import selected_processes
 
 if TYPE_CHECKING:
     from papa.cli import shapes

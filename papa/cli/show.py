@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from papa.asked.cursors import ListCursors
+from papa.asked.listings import ListCursors
 from papa.cli.answers import json_option, print_json, process_shape
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, selected_processes
+from papa.cli.connecting import open_connection
 from papa.cli.describing import duration, moment, state
+from papa.cli.processes import selected_processes
 from papa.records import Cursor, Process
 from papa.visible import escaped
 

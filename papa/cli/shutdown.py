@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from papa.asked.processes import ListProcesses
-from papa.asked.sockets import ListSockets
+from papa.asked.listings import ListProcesses, ListSockets, ListValues
 from papa.asked.talk import ExitIfIdle
-from papa.asked.values import ListValues
 from papa.cli.answers import json_option, print_json
 from papa.cli.connecting import open_connection
 from papa.cli.failures import EXIT_NOT_REACHED, fail

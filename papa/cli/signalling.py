@@ -11,8 +11,9 @@ import click
 from papa.asked.processes import LendProcess
 from papa.cli.answers import json_option, print_json
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, selected_processes
+from papa.cli.connecting import open_connection
 from papa.cli.failures import fail
+from papa.cli.processes import selected_processes
 from papa.client.program import Connection
 from papa.daemon import DaemonError
 from papa.daemon.signals import signal_name, signal_number

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from papa import parameters
-from papa.asked.sockets import ListSockets, MakeSocket, RemoveSockets
+from papa.asked.listings import ListSockets
+from papa.asked.sockets import MakeSocket, RemoveSockets
 from papa.cli.answers import json_option, print_json, socket_shape
 from papa.cli.completing import socket_names
 from papa.cli.connecting import open_connection, selected
 from papa.cli.describing import address
-from papa.cli.tables import show_table
+from papa.cli.socket_table import show_sockets
 from papa.records import Socket
 
 if TYPE_CHECKING:
     from papa.cli import shapes
 
-__all__ = ["command", "show_sockets"]
+__all__ = ["command"]
 
 
 @click.group("socket")
@@ -80,20 +80,6 @@ def list_sockets(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> N
         print_json(answer)
     elif sockets:
         show_sockets(sockets)
-
-
-def show_sockets(sockets: Mapping[str, Socket]) -> None:
-    """A table of sockets."""
-    rows = [
-        (
-            name,
-            f"{each.family} {each.type}",
-            "one a process" if each.fileno is None else str(each.fileno),
-            address(each),
-        )
-        for name, each in sockets.items()
-    ]
-    show_table(("SOCKET", "KIND", "DESCRIPTOR", "ADDRESS"), rows)
 
 
 @command.command("rm")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from papa.asked.sockets import ListSockets
-from papa.asked.values import ListValues
+from papa.asked.listings import ListSockets, ListValues
 from papa.cli.answers import json_option, print_json, process_shape, socket_shape
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, selected_processes
+from papa.cli.connecting import open_connection
 from papa.cli.describing import duration, state
-from papa.cli.sockets import show_sockets
+from papa.cli.processes import selected_processes
+from papa.cli.socket_table import show_sockets
 from papa.cli.tables import show_table
 from papa.records import Process, Socket
 

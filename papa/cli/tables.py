@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
@@ -12,7 +12,7 @@ import click
 
 from papa.visible import escaped
 
-__all__ = ["show_table", "table_lines"]
+__all__ = ["show_table", "table_lines", "terminal_width"]
 
 _GAP: Final = "  "
 #: As long as the last column is wider than this, only that one is cut.
@@ -23,9 +23,13 @@ _LEAST: Final = 4
 
 def show_table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
     """Print a table; on a terminal no wider than that."""
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table_lines(heading, rows, right, room):
+    for line in table_lines(heading, rows, right, terminal_width()):
         click.echo(line)
+
+
+def terminal_width() -> int | None:
+    """How wide the terminal is that is printed to; L{None} if it is none."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None
 
 
 def table_lines(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from papa.cli.completing import process_names
 from papa.cli.connecting import open_connection
 from papa.cli.describing import amount, state
 from papa.cli.measuring import Figures, KernelFigures, Meter, Sample
-from papa.cli.tables import table_lines
+from papa.cli.tables import table_lines, terminal_width
 
 if TYPE_CHECKING:
     from papa.cli import shapes
@@ -86,7 +85,7 @@ def command(ctx: click.Context, names: tuple[str, ...], sort: str, interval: flo
             if as_json:
                 print_json(_shape(sample, sort))
             else:
-                for line in _lines(sample, sort, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+                for line in _lines(sample, sort, terminal_width()):
                     click.echo(line)
             return
         with suppress(KeyboardInterrupt):
@@ -186,7 +185,7 @@ class _Screen:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
     def _draw(self, sample: Sample) -> None:
-        width, height = shutil.get_terminal_size()
+        width, height = os.get_terminal_size(sys.stdout.fileno())
         lines = list(_lines(sample, self._sort, width))
         if len(lines) >= height:
             lines[height - 2 :] = [f"and {len(lines) - height + 2} more"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from papa.asked.values import Get, ListValues, RemoveValues, Set
+from papa.asked.listings import ListValues
+from papa.asked.values import Get, RemoveValues, Set
 from papa.cli.answers import json_option, print_json
 from papa.cli.completing import value_names
 from papa.cli.connecting import open_connection, selected

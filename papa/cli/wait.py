@@ -12,9 +12,10 @@ import click
 
 from papa.cli.answers import json_option, print_json
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, selected_processes, started_kernel
+from papa.cli.connecting import open_connection, started_kernel
 from papa.cli.failures import EXIT_NOT_REACHED, fail
 from papa.cli.printing import ending
+from papa.cli.processes import selected_processes
 from papa.drivers.families import families, listening
 from papa.errors import BadRequest
 from papa.records import Closed, Item, Output, Process

@@ -14,11 +14,11 @@ from typing import Any, cast
 from papa import parameters
 from papa.client import version1
 from papa.client.conversation import Conversation
-from papa.client.program import Connection
 from papa.client.streams import DEVNULL, PIPE
 from papa.client.watcher import EventReader, ProcessOutput, Watcher
 from papa.commands import (
     CloseStdin,
+    ExitIfIdle,
     Get,
     LendProcess,
     LendSocket,
@@ -293,7 +293,7 @@ class Papa(Conversation):
 
     def exit_if_idle(self) -> bool:
         """Ask papa to end with its last connection, if it holds nothing; whether it does."""
-        leaving = self._converse(Connection.ask_to_exit_if_idle)
+        leaving = bool(self._ask(ExitIfIdle()))
         if leaving:
             self.close()
         return leaving

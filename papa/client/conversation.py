@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -213,10 +214,14 @@ class Conversation:
             return connection
 
     def _begin_watch(self, command: MakeProcess | WatchProcesses | WatchEvents) -> Connection:
-        """Start a watch; the connection is the watch's own until L{take_back}."""
+        """Start a watch, after making the process if it is to be made; its connection is its own until L{take_back}."""
 
         def begin(connection: Connection) -> Connection:
-            connection.begin_watch(command)
+            request = command
+            if isinstance(request, MakeProcess):
+                connection.ask(replace(request, watch=False))
+                request = WatchProcesses(names=(request.name,))
+            connection.begin_watch(request)
             self.connection = None
             return connection
 

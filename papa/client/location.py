@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from papa import places
-from papa.drivers.peers import listener_uid
 from papa.errors import BadRequest
 
 __all__ = ["Location", "default_location"]
@@ -86,12 +85,11 @@ def default_location(environ: Mapping[str, str] = os.environ, *, console: bool =
     if chosen := environ.get("PAPA_SOCKET"):
         return Location.read(chosen)
     path = places.console_path() if console else places.control_path()
-    if (
-        not os.path.exists(path)
-        and "PAPA_RUNTIME_DIR" not in environ
-        and listener_uid(places.DEFAULT_PORT) in (0, os.geteuid())
-    ):
-        return Location(port=places.DEFAULT_PORT, chosen=False)
+    if not os.path.exists(path) and "PAPA_RUNTIME_DIR" not in environ:
+        from papa.drivers.peers import listener_uid
+
+        if listener_uid(places.DEFAULT_PORT) in (0, os.geteuid()):
+            return Location(port=places.DEFAULT_PORT, chosen=False)
     with suppress(FileNotFoundError):
         places.check(os.path.dirname(path))
     return Location(path=path, chosen=False)

@@ -10,25 +10,18 @@ import struct
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from papa.client.location import Location
-from papa.commands import (
-    Command,
-    ExitIfIdle,
-    LendProcess,
-    LendSocket,
-    MakeProcess,
-    TakeSocket,
-    WatchEvents,
-    WatchProcesses,
-)
 from papa.errors import BadRequest, ConnectionLost, Error, GivesWay, LimitReached, NotAllowed, Unreachable
 from papa.records import Closed, Happened, Hole, Item, Lent, Output, Socket
 from papa.wire import program
 from papa.wire.boxes import Box, BoxReader
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
 from papa.wire.opening import Opening, check_greeting
+
+if TYPE_CHECKING:
+    from papa.commands import Command, LendProcess, LendSocket, TakeSocket, WatchEvents, WatchProcesses
 
 __all__ = ["Connection"]
 
@@ -199,19 +192,12 @@ class Connection:
         self._send_bytes(program.request_bytes(asked, number))
         return number
 
-    def ask_to_exit_if_idle(self) -> bool:
-        """Ask the kernel to end with its last connection; whether it will."""
-        return bool(self.ask(ExitIfIdle()))
-
-    def begin_watch(self, request: MakeProcess | WatchProcesses | WatchEvents) -> None:
+    def begin_watch(self, request: WatchProcesses | WatchEvents) -> None:
         """
-        Start watching, after making the process if one is to be made; read it with L{read_batch}.
+        Start watching; read it with L{read_batch}.
 
         @raise Error: what the kernel refuses.
         """
-        if isinstance(request, MakeProcess):
-            self.ask(replace(request, watch=False))
-            request = WatchProcesses(names=(request.name,))
         answer = self._await_answer(self._send_question(request), alone=True)
         watching, _ = program.read_answer(request, answer)
         assert isinstance(watching, Watching)

@@ -20,7 +20,8 @@ from papa.names import nearest, page, select
 from papa.records import Cursor
 
 if TYPE_CHECKING:
-    from papa.asked.cursors import ListCursors, MoveCursor
+    from papa.asked.cursors import MoveCursor
+    from papa.asked.listings import ListCursors
     from papa.kernel.processes import HeldProcess
 
 __all__ = ["Cursors", "HeldCursor"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from papa.errors import LimitReached, NotAllowed, Unreachable, by_code
-from papa.wire import text
 from papa.wire.messages import PROTOCOL_VERSION, Greeting, Refused
+from papa.wire.phrases import AMP, ERROR, FULL, GREETING
 from papa.wire.program import Push
 
 __all__ = ["Opening", "check_greeting"]
@@ -39,20 +39,20 @@ class Opening:
         # A box begins with the length of a key, in two bytes of which the first is zero.
         if heard[:1] == b"\0":
             self.boxes = heard
-        elif heard == text.GREETING:
+        elif heard == GREETING:
             self._heard = b""
-            return f"{text.AMP}\n".encode()
-        elif not text.GREETING.startswith(heard) and (b"\n" in heard or len(heard) > _LONGEST_LINE):
+            return f"{AMP}\n".encode()
+        elif not GREETING.startswith(heard) and (b"\n" in heard or len(heard) > _LONGEST_LINE):
             self._refuse(heard.partition(b"\n")[0].decode(errors="replace"))
         return b""
 
     @staticmethod
     def _refuse(line: str) -> None:
-        if line.startswith(f"{text.ERROR}Refused"):
-            kind = LimitReached if line.endswith(text.FULL) else NotAllowed
-            raise kind(line.removeprefix(text.ERROR))
-        if line.startswith(text.ERROR):
-            raise Unreachable(f"The kernel does not speak the program wire: {line.removeprefix(text.ERROR)}")
+        if line.startswith(f"{ERROR}Refused"):
+            kind = LimitReached if line.endswith(FULL) else NotAllowed
+            raise kind(line.removeprefix(ERROR))
+        if line.startswith(ERROR):
+            raise Unreachable(f"The kernel does not speak the program wire: {line.removeprefix(ERROR)}")
         raise Unreachable(f"What answers is no papa; it said {line[:80]!r}")
 
 

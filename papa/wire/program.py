@@ -10,12 +10,12 @@ Whatever bytes come, what reads them raises nothing but leaves of L{papa.errors}
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from papa import commands
-from papa.commands import Command, Listing
+from papa.asked.command import Command, Listing
 from papa.errors import BadRequest, Error, LimitReached, UnknownCommand, by_code
 from papa.records import Closed, Happened, Hole, Item, Lent, Output
 from papa.wire import boxes, schema
@@ -23,12 +23,12 @@ from papa.wire.boxes import Box
 from papa.wire.messages import Acknowledge, Greeting, Message, Received, Refused, StopWatching, WatchEnded, Watching
 
 __all__ = [
-    "COMMANDS",
     "PUSHES",
     "Asked",
     "Push",
     "answer_box",
     "answered",
+    "commands_by_name",
     "push_box",
     "read_answer",
     "read_push",
@@ -63,22 +63,19 @@ Push: TypeAlias = Item | Happened | WatchEnded | Greeting | Refused
 Asked: TypeAlias = Command | Acknowledge | Received | StopWatching
 """What a client says."""
 
-_NOT_HERE: Final = (commands.Help, commands.Quit)
-
-_KINDS: Final[tuple[type[Asked], ...]] = (
-    *(kind for kind in commands.ALL if kind not in _NOT_HERE),
-    Acknowledge,
-    Received,
-    StopWatching,
-)
-
 
 def _name_of(kind: type[Command | Message]) -> bytes:
     return " ".join(kind.words).encode()
 
 
-COMMANDS: Final[Mapping[bytes, type[Asked]]] = {_name_of(kind): kind for kind in _KINDS}
-"""What a client may say, by name."""
+@functools.cache
+def commands_by_name() -> Mapping[bytes, type[Asked]]:
+    """What a client may say, by name."""
+    from papa import commands  # Who asks one thing need not load what could be asked.
+
+    here = [kind for kind in commands.ALL if kind not in (commands.Help, commands.Quit)]
+    return {_name_of(kind): kind for kind in (*here, Acknowledge, Received, StopWatching)}
+
 
 PUSHES: Final[Mapping[bytes, type[Push]]] = {
     b"output": Output,
@@ -118,7 +115,7 @@ def read_request(box: Mapping[bytes, bytes]) -> Asked:
     @raise BadRequest: if it is not valid.
     """
     name = box.get(_COMMAND, b"")
-    kind = COMMANDS.get(name)
+    kind = commands_by_name().get(name)
     if kind is None:
         raise UnknownCommand(f"{name[:80]!r} is no command of this kernel on the program wire")
     known = schema.fields_of(kind)
@@ -220,7 +217,7 @@ def read_answer(command: Asked, box: Mapping[bytes, bytes]) -> tuple[Any, str | 
     if _ERROR in box:
         code = box.get(_ERROR_CODE, b"").decode(errors="replace")
         raise by_code(code, box.get(_ERROR_DESCRIPTION, b"").decode(errors="replace") or code)
-    if isinstance(command, commands.WatchProcesses | commands.WatchEvents):
+    if isinstance(command, Command) and command.watches:
         return schema.read_record(Watching, box), None
     if not isinstance(command, Command) or command.answer is None:
         return None, None

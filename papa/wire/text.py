@@ -14,6 +14,7 @@ from papa.commands import Command, Set
 from papa.errors import Error, Unsayable
 from papa.records import STDERR, STDOUT, Closed, Cursor, Item, Output, Process, Socket
 from papa.visible import escaped, has_controls
+from papa.wire.phrases import AMP, ERROR, FULL, GREETING
 
 __all__ = [
     "AMP",
@@ -36,12 +37,6 @@ __all__ = [
 ]
 
 PROMPT: Final = b"> "
-GREETING: Final = b'Papa is home. Type "help" for commands.\n> '
-ERROR: Final = "Error: "
-#: The line after which a connection speaks the program wire.
-AMP: Final = "amp"
-#: What is said behind L{ERROR} to one connection too many, at the end of the line.
-FULL: Final = "papa has as many connections as it can serve"
 BATCH_END: Final = b"] "
 EXITING: Final = b"Exiting papa!\n> "
 NOT_IDLE: Final = "not idle"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from papa import parameters
 from papa.asked.command import Listing
+from papa.errors import Unsayable
 from papa.records import Cursor, Process, Socket
 
 __all__ = ["ListCursors", "ListProcesses", "ListSockets", "ListValues"]
@@ -47,6 +48,7 @@ class ListValues(Listing):
 
     words = ("list", "values")
     summary = "List values"
+    refusals = ((Unsayable, "on the console: the value has no exact words there; the program wire has them"),)
     answer = str
     help = """\
 Examples:

@@ -57,20 +57,6 @@ Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListValues(Listing):
-    """The values that the patterns select."""
-
-    words = ("list", "values")
-    summary = "List values"
-    refusals = ((Unsayable, "on the console: the value has no exact words there; the program wire has them"),)
-    answer = str
-    help = """\
-Examples:
-    list values
-    list values deploy.*"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveValues(Command):
     """Forget values; never all of them at once."""
 

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,8 +31,37 @@ __all__ = ["command"]
 _LONGEST_OWN_NAME: Final = 120
 
 
-# Its own options end where the name or the program begins: what follows is the program's, with or without a --.
-@click.command(context_settings={"allow_interspersed_args": False})
+class _Run(click.Command):
+    """Its own options end where the program begins: what follows is the program's, with or without a --."""
+
+    allow_interspersed_args = False
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        found = self._name_and_end(args)
+        if found is not None:
+            name, end = found
+            args = [*args[:name], *args[name + 1 : end], "--", args[name], *args[end:]]
+        return super().parse_args(ctx, args)
+
+    def _name_and_end(self, args: Sequence[str]) -> tuple[int, int] | None:
+        """Where a name stands, and the -- behind it; options may stand around it."""
+        options = [each for each in self.params if isinstance(each, click.Option) and not each.is_flag]
+        with_value = {spelling for option in options for spelling in option.opts}
+        name = None
+        words = iter(enumerate(args))
+        for index, word in words:
+            if word == "--":
+                return None if name is None else (name, index)
+            if word in with_value:
+                next(words, None)
+            elif not word.startswith("-"):
+                if name is not None:
+                    return None
+                name = index
+        return None
+
+
+@click.command(cls=_Run)
 @click.argument("words", metavar="[NAME --] PROGRAM...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--name", metavar="NAME", help="The name to give it, as NAME -- does. [default: that of the program]")
 @click.option("-d", "--detach", is_flag=True, help="Start it and return at once; read it with papa logs.")

@@ -73,7 +73,7 @@ class ImportTests(SharedKernelTestCase):
             ("show", "job"),
         ):
             self.assertEqual(self.loaded(*arguments) & (HEAVY | LARGE), set(), arguments)
-        for verb in ("logs", "wait", "signal", "top", "events"):
+        for verb in ("logs", "wait", "run", "top", "events"):
             # Help itself asks for the width of the terminal.
             self.assertEqual(self.loaded(verb, "--help") & (HEAVY - {"bz2", "shutil"}), set(), verb)
 

@@ -130,11 +130,16 @@ class ProgramTests(RunTestCase):
         self.assertEqual(self.run_raw("sh", "-c", "echo $0", "-h"), "-h\n")
 
     def test_options_before_the_program(self) -> None:
-        """Options stand before the name, with which papa's own words end."""
-        program = 'echo "$A $B"; pwd'
-        self.assertEqual(
-            self.run_raw("-e", "A=1", "--env=B=2", "--cwd", "/", "x", "--", "sh", "-c", program), "1 2\n/\n"
-        )
+        """Options stand before the program, or around the name."""
+        program = ("sh", "-c", 'echo "$A $B"; pwd', "--", "x")
+        for words in (
+            ("-e", "A=1", "--env=B=2", "--cwd", "/"),
+            ("-e", "A=1", "--env=B=2", "--cwd", "/", "--"),
+            ("-e", "A=1", "--env=B=2", "--cwd", "/", "x", "--"),
+            ("-e", "A=1", "x", "--env=B=2", "--cwd", "/", "--"),
+            ("x", "--cwd", "/", "-e", "A=1", "--env=B=2", "--"),
+        ):
+            self.assertEqual(self.run_raw(*words, *program), "1 2\n/\n", words)
 
     def test_words(self) -> None:
         """Arguments arrive as they are."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from papa.cli.processes import selected_processes
 from papa.client.program import Connection
 from papa.drivers.families import Usage, descriptors, families, listening, usage
-from papa.drivers.peers import peer_pid
 from papa.records import Process
 
 __all__ = ["Figures", "KernelFigures", "Meter", "Sample"]
@@ -146,7 +145,6 @@ class Meter:
 def _is_local(connection: Connection) -> bool:
     """Whether the pids that a kernel tells are of this machine: a connection may be passed on from elsewhere."""
     with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
-        if sock.family == socket.AF_UNIX:
-            return peer_pid(sock) == connection.greeting.pid
-        return sock.getpeername()[1] in listening([connection.greeting.pid])
+        where = sock.getpeername()
+        return (where if sock.family == socket.AF_UNIX else where[1]) in listening([connection.greeting.pid])
     return False

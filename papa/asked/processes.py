@@ -144,7 +144,7 @@ Examples:
     )
     forget: bool = parameters.option(
         "forget",
-        "1: forget it once it has ended, read or not; what reads it with a cursor has it first",
+        "1: forget it once it has ended and nobody reads it; cursors have it first",
         hint="0|1",
         default=False,
         parse=parameters.flag,

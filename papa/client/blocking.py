@@ -173,7 +173,7 @@ class Papa(Conversation):
         @param overflow: C{"drop-oldest"} (the default) or C{"block"}: let the program wait for a reader.
         @param listen: names of held sockets to hand over as LISTEN_FDS.
         @param exclusive: refuse if there is a process of this name, even if it was made the same.
-        @param forget: forget it once it has ended, read or not; what reads it with a cursor has it first.
+        @param forget: forget it once it has ended and nobody reads it any more; its cursors have it first.
         @return: what L{list_processes} gives of it; with C{watch_immediately} a L{Watcher}.
         @raise Error: if it cannot be started, or the name is taken by another process.
         """

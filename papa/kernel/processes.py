@@ -225,9 +225,14 @@ class HeldProcess:
             if not self.removed:
                 self.remember()
             self._wake()
-            if self.request.forget:
-                self._collected = True
-                self.perhaps_forget()
+            self.perhaps_finish()
+
+    def perhaps_finish(self) -> None:
+        """Let nobody be asked to acknowledge its end if it was made so, and nobody reads it any more."""
+        if self.request.forget and self.closed is not None and not (self.readers or self._collected or self.removed):
+            self._collected = True
+            self.remember()
+            self.perhaps_forget()
 
     def _close(self, timestamp: float) -> None:
         assert self.exit_code is not None
@@ -258,6 +263,7 @@ class HeldProcess:
         self.journal.leave(place)
         self._settle()
         self._perhaps_resume()
+        self.perhaps_finish()
 
     def remove(self) -> None:
         """Throw its output away from now on, and forget it when it has exited."""
@@ -349,6 +355,8 @@ class Processes:
                 continue
             self._held[process.name] = by_key[key] = process
         self.cursors.restore(entries, by_key)
+        for process in by_key.values():
+            process.perhaps_finish()
 
     @staticmethod
     def _check_same(existing: HeldProcess, request: MakeProcess, identity: Identity) -> None:

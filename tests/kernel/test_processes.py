@@ -185,20 +185,28 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(house.names(), [])
 
     def test_forgotten_by_itself(self) -> None:
-        """One that was made to be forgotten is so with its end, and not before; who watches it gets everything."""
+        """One that was made to be forgotten is so when it has exited and its output has ended, and not before."""
         house = House()
         child = house.child(forget=True)
-        watch = house.watch("job")
         child.print(b"said")
         child.exit(3, output_stays_open=True)
         self.assertEqual(house.names(), ["job"])
         child.close_output()
         self.assertEqual(house.names(), [])
-        items = everything(watch)
-        self.assertEqual((data(items), ends(items)), (b"said", [("job", 3)]))
-        new = house.child()
-        watch.acknowledge()
-        self.assertEqual(house.process().pid, new.pid)
+
+    def test_forgotten_after_its_readers(self) -> None:
+        """Such a process stays while somebody reads it, who gets everything, acknowledged or not."""
+        for observe in (True, False):
+            house = House()
+            child = house.child(forget=True)
+            watch = house.watch("job", observe=observe)
+            child.print(b"said")
+            child.exit(3)
+            self.assertEqual(house.names(), ["job"])
+            items = everything(watch)
+            self.assertEqual((data(items), ends(items)), (b"said", [("job", 3)]))
+            watch.stop()
+            self.assertEqual(house.names(), [])
 
     def test_forgotten_after_its_cursors(self) -> None:
         """Such a process stays until each cursor has its end."""

@@ -64,6 +64,20 @@ class HeldTests(SynchronousTestCase):
         self.house.succeed()
         self.assertTrue(self.house.kernel.idle)
 
+    def test_what_is_to_be_forgotten(self) -> None:
+        """What was to be forgotten with its end goes too if its readers went with the kernel; the others stay."""
+        self.house.child("read", forget=True)
+        self.house.child("runs", forget=True)
+        self.house.child("kept")
+        self.house.watch("read", observe=True)
+        for name in ("read", "kept"):
+            self.house.children.children[self.house.process(name).pid].exit(3)
+        self.assertEqual(self.house.names(), ["kept", "read", "runs"])
+        self.house.succeed()
+        self.assertEqual(self.house.names(), ["kept", "runs"])
+        self.house.children.children[self.house.process("runs").pid].exit(0)
+        self.assertEqual(self.house.names(), ["kept"])
+
     def test_start_that_failed(self) -> None:
         """Nothing is remembered of a process that did not start."""
         self.house.children.missing.add("gone")

@@ -17,8 +17,8 @@ __all__ = ["JSON_VERSION", "json_lines_option", "json_option", "print_json", "pr
 #: Counted up when a program that reads the JSON would have to change. New keys do not count.
 JSON_VERSION: Final = 1
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+json_option = click.option("--json", is_flag=True, help="Print one JSON object.")
+json_lines_option = click.option("--json", is_flag=True, help="Print one JSON object a line.")
 
 
 def print_json(shape: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ import click
 from papa.cli.completing import process_names
 from papa.cli.connecting import open_connection, started_kernel
 from papa.cli.failures import fail
+from papa.cli.printing import ending
 from papa.cli.processes import selected_processes
 from papa.client.blocking import Papa, Watcher
 from papa.errors import BadRequest, LimitReached
@@ -51,6 +52,8 @@ def command(ctx: click.Context, name: str, raw: bool) -> None:
         except KeyboardInterrupt:
             click.echo(f"\ndetached from {name}, which runs on", err=True)
             return
+    if sys.stdin.isatty():
+        click.echo(f"{name} {ending(code)}", err=True)
     sys.exit(code if code >= 0 else 128 - code)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from papa.errors import BadRequest
+from papa.names import nearest
 
-__all__ = ["config_path", "read"]
+__all__ = ["config_path", "named", "read"]
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> str:
@@ -40,6 +41,19 @@ def read(path: str, verbs: Mapping[str, object]) -> dict[str, Any]:
                 f"{path} has {verb!r}, which is no table of a verb: write [run], and bufsize = '10m' in it"
             )
     return {verb: _as_click_has_them(options) for verb, options in defaults.items()}
+
+
+def named(path: str, verb: str, options: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """
+    The defaults of one verb, by the names that its options have in the program.
+
+    @param known: those, by what a person writes; and the verbs of a verb.
+    @raise BadRequest: if there is no such option.
+    """
+    for name in options:
+        if name not in known:
+            raise BadRequest(f"{path} has {name!r} in [{verb}], which is no option of it{nearest(name, known)}")
+    return {known[name]: value for name, value in options.items()}
 
 
 def _as_click_has_them(options: Mapping[str, Any]) -> dict[str, Any]:

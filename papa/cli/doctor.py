@@ -168,14 +168,14 @@ def _shape(finding: _Finding) -> shapes.Finding:
 @click.command()
 @json_option
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, json: bool) -> None:
     """
     Check the installation, the limits, the runtime folder and the kernel, and say how to mend what is wrong.
 
     With exit code 1 if something does not work.
     """
     findings = [finding for check in _CHECKS for finding in check(ctx.obj)]
-    if as_json:
+    if json:
         answer: shapes.Diagnosis = {"findings": [_shape(finding) for finding in findings]}
         print_json(answer)
     else:

@@ -26,7 +26,7 @@ _FIGURES = {"process-exited": "exit code", "socket-made": "descriptor"}
 @click.option("--clients", is_flag=True, help="Tell who connects and disconnects, too.")
 @json_lines_option
 @click.pass_context
-def command(ctx: click.Context, since: int, follow: bool, clients: bool, as_json: bool) -> None:
+def command(ctx: click.Context, since: int, follow: bool, clients: bool, json: bool) -> None:
     """
     Show what has happened to sockets, values and processes.
 
@@ -36,7 +36,7 @@ def command(ctx: click.Context, since: int, follow: bool, clients: bool, as_json
     with running_kernel(ctx) as papa, papa.watch_events(since, follow=follow, clients=clients) as reader:
         try:
             for event in reader:
-                if as_json:
+                if json:
                     print_json(_shape(event))
                 else:
                     click.echo(_line(event))

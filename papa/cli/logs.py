@@ -38,7 +38,7 @@ def command(
     since: float | None,
     no_prefix: bool,
     raw: bool,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """
     Show the kept output of the processes NAMES, or of all; web.* means all whose name begins so.
@@ -50,7 +50,7 @@ def command(
         held = selected_processes(connection, names)
     if not held:
         return
-    shown = printer(raw=raw, as_json=as_json, names=held, prefix=not no_prefix)
+    shown = printer(raw=raw, as_json=json, names=held, prefix=not no_prefix)
     try:
         with started_kernel(ctx) as papa:
             merged = Merged(papa, list(held))

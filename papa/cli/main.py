@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import click
@@ -107,11 +108,24 @@ def cli(ctx: click.Context, where: str | None, color: str) -> None:
     answers; run and attach end with the code of the program, or 128 and the number of the signal that ended it.
     """
     ctx.obj = where
-    ctx.default_map = config.read(config.config_path(), _VERBS)
+    defaults = config.read(config.config_path(), _VERBS)
+    if defaults and ctx.invoked_subcommand:
+        ctx.default_map = {ctx.invoked_subcommand: _named(ctx, ctx.invoked_subcommand, defaults)}
     if color != "auto":
         ctx.color = color == "always"
     elif os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False
+
+
+def _named(ctx: click.Context, verb: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of a verb, by the names that its options have in the program."""
+    command = cli.get_command(ctx, verb)
+    assert command is not None
+    known = {word.lstrip("-").replace("-", "_"): each.name or "" for each in command.params for word in each.opts}
+    if isinstance(command, click.Group):
+        known |= {name: name for name in command.commands}
+    verb = _ALIASES.get(verb, verb)
+    return config.named(config.config_path(), verb, defaults.get(verb, {}), known)
 
 
 def main() -> None:

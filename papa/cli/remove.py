@@ -22,7 +22,7 @@ __all__ = ["command"]
 @click.argument("names", nargs=-1, required=True, shell_complete=process_names)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def command(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     """
     Throw away what the processes NAMES have printed, and forget them when they have ended.
 
@@ -32,7 +32,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
         processes = selected_processes(connection, names)
         if processes:
             connection.ask(RemoveProcesses(names=tuple(processes)))
-    if as_json:
+    if json:
         answer: shapes.ForgottenProcesses = {
             "removed": [{"name": each.name, "pid": each.pid, "running": each.running} for each in processes.values()]
         }

@@ -65,12 +65,12 @@ class _Run(click.Command):
 @click.argument("words", metavar="[NAME --] PROGRAM...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--name", metavar="NAME", help="The name to give it, as NAME -- does. [default: that of the program]")
 @click.option("-d", "--detach", is_flag=True, help="Start it and return at once; read it with papa logs.")
-@click.option("-e", "--env", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable; may be repeated.")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable; may be repeated.")
 @click.option("--clean-env", is_flag=True, help="Give it only the variables that -e sets, not your environment.")
 @click.option("--cwd", metavar="PATH", help="The folder to start in. [default: the current one]")
 @click.option("--user", metavar="USER", help="The user to run as; papa must be root's.")
 @click.option("--group", metavar="GROUP", help="The group to run as. [default: the user's own]")
-@click.option("--rlimit", "rlimits", multiple=True, metavar="NAME=N[:N]", help="Set a resource limit, as nofile=1024.")
+@click.option("--rlimit", multiple=True, metavar="NAME=N[:N]", help="Set a resource limit, as nofile=1024.")
 @click.option("--bufsize", metavar="SIZE", help="Unread output to keep, with k, m or g. [default: 1m]")
 @click.option(
     "--overflow",
@@ -79,7 +79,7 @@ class _Run(click.Command):
 )
 @click.option("--listen", multiple=True, metavar="SOCKET", help="Hand over a held socket, as systemd does.")
 @click.option("-i", "--stdin", is_flag=True, help="Give it a standard input, which papa attach writes to.")
-@click.option("--rm", "forget", is_flag=True, help="Forget it once it has ended, also if nobody reads it.")
+@click.option("--rm", is_flag=True, help="Forget it once it has ended, also if nobody reads it.")
 @click.option("--no-output", is_flag=True, help="Capture nothing of what it prints.")
 @click.option("--raw", is_flag=True, help="Show the very bytes that it prints.")
 @json_lines_option
@@ -100,7 +100,7 @@ def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **o
     with started_kernel(ctx) as papa:
         name, process = _start_under(papa, name, program, options)
         if options["detach"]:
-            if options["as_json"]:
+            if options["json"]:
                 answer: shapes.Started = {"name": name, "pid": process["pid"]}
                 print_json(answer)
             else:
@@ -110,7 +110,7 @@ def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **o
             with papa.watch_processes(name) as watcher:
                 code = _read_along(watcher, name, process["pid"], options)
         except KeyboardInterrupt:
-            _leave(papa, name, forget=options["forget"])
+            _leave(papa, name, forget=options["rm"])
             code = 128 + signal.SIGINT
     sys.exit(code)
 
@@ -177,11 +177,11 @@ def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str
     silent = DEVNULL if options["no_output"] else None
     wanted: dict[str, Any] = {
         "args": program,
-        "env": _environment(options["variables"], clean=options["clean_env"]),
+        "env": _environment(options["env"], clean=options["clean_env"]),
         "working_dir": os.path.abspath(options["cwd"] or "."),
         "uid": _identity(options["user"]),
         "gid": _identity(options["group"]),
-        "rlimits": dict(_pair(each, parameters.rlimit) for each in options["rlimits"]),
+        "rlimits": dict(_pair(each, parameters.rlimit) for each in options["rlimit"]),
         "bufsize": options["bufsize"],
         "overflow": options["overflow"],
         "listen": options["listen"],
@@ -191,7 +191,7 @@ def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str
         "stderr": silent,
         "stdin": PIPE if options["stdin"] else None,
         # Who reads along collects its end; it must not be forgotten before that.
-        "forget": options["forget"] and options["detach"],
+        "forget": options["rm"] and options["detach"],
     }
     process: dict[str, Any] = papa.make_process(name, **wanted)
     return process
@@ -246,7 +246,7 @@ def _read_along(watcher: Watcher, name: str, pid: int, options: Mapping[str, Any
 
     @raise KeyboardInterrupt: if the program is to be left running.
     """
-    shown = printer(raw=options["raw"], as_json=options["as_json"], names=[name])
+    shown = printer(raw=options["raw"], as_json=options["json"], names=[name])
     before = signal.signal(signal.SIGINT, _Interruption(name, pid))
     try:
         while (items := watcher.read_items()) is not None:

@@ -50,7 +50,7 @@ _UMASK: Final = 0o027
 )
 @click.option("--log-file", type=click.Path(dir_okay=False), hidden=True)
 @click.option("--anchor-fd", type=int, hidden=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with --daemonize.")
+@click.option("--json", is_flag=True, help="Print one JSON object, with --daemonize.")
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--lifeline-fd", type=int, hidden=True)
 @click.option("--until-last-client", is_flag=True, hidden=True)
@@ -62,7 +62,7 @@ def command(
     log_file: str | None,
     daemonize: bool,
     timeout: float,
-    as_json: bool,
+    json: bool,
     **options: Any,
 ) -> None:
     """
@@ -113,7 +113,7 @@ def command(
         where = daemon.ready_status if started is None else started.await_ready(daemon.pid, timeout)
     except DaemonError as error:
         fail(daemon.error.strip() or str(error), error.code)
-    if as_json:
+    if json:
         answer: shapes.Serving = {"pid": daemon.pid, "addresses": where.split(" and "), "log": log}
         print_json(answer)
     else:

@@ -29,12 +29,12 @@ __all__ = ["command"]
 @click.argument("names", nargs=-1, required=True, shell_complete=process_names)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def command(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     """Show the processes NAMES one by one, and who reads them."""
     with open_connection(ctx) as connection:
         processes = selected_processes(connection, names)
         cursors: dict[str, Cursor] = connection.ask(ListCursors())
-    if as_json:
+    if json:
         answer: shapes.Processes = {
             "processes": [
                 {

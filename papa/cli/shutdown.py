@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.command()
 @json_option
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, json: bool) -> None:
     """
     End the kernel, if it holds nothing that somebody may count on.
 
@@ -35,7 +35,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             "values": len(connection.ask(ListValues())),
         }
         answer["leaving"] = connection.ask(ExitIfIdle())
-    if as_json:
+    if json:
         print_json(answer)
     elif answer["leaving"]:
         click.echo("papa ends with its last connection")

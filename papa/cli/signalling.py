@@ -43,7 +43,7 @@ class _Signal(click.ParamType[int]):
 @click.argument("names", nargs=-1, required=True, shell_complete=process_names)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, number: int, names: tuple[str, ...], as_json: bool) -> None:
+def command(ctx: click.Context, number: int, names: tuple[str, ...], json: bool) -> None:
     """
     Send SIGNAL to the processes NAMES; web.* are all whose name begins so.
 
@@ -68,9 +68,9 @@ def command(ctx: click.Context, number: int, names: tuple[str, ...], as_json: bo
                 failed.append(f"{process.name}: {error}")
                 continue
             answer["sent"].append({"name": process.name, "pid": process.pid})
-            if not as_json:
+            if not json:
                 click.echo(f"sent {answer['signal']} to {process.name}, pid {process.pid}")
-    if as_json:
+    if json:
         print_json(answer)
     if failed:
         fail("; ".join(failed))

@@ -47,7 +47,7 @@ def command() -> None:
 @click.option("--reuseport", is_flag=True, help="A socket of its own for each process that asks for it.")
 @json_option
 @click.pass_context
-def make_socket(ctx: click.Context, /, name: str, as_json: bool, **options: Any) -> None:
+def make_socket(ctx: click.Context, /, name: str, json: bool, **options: Any) -> None:
     """
     Bind a socket and have papa hold it as NAME; the one that was made so before is kept.
 
@@ -61,7 +61,7 @@ def make_socket(ctx: click.Context, /, name: str, as_json: bool, **options: Any)
     request = MakeSocket(name=name, **wanted)
     with open_connection(ctx, start=True) as connection:
         made: Socket = connection.ask(request)
-    if as_json:
+    if json:
         print_json(socket_shape(made))
     else:
         click.echo(f"{name} is bound to {address(made)}")
@@ -71,11 +71,11 @@ def make_socket(ctx: click.Context, /, name: str, as_json: bool, **options: Any)
 @click.argument("names", nargs=-1, shell_complete=socket_names)
 @json_option
 @click.pass_context
-def list_sockets(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def list_sockets(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     """List the sockets that papa holds, all or NAMES."""
     with open_connection(ctx) as connection:
         sockets = selected(connection, ListSockets, names, "socket")
-    if as_json:
+    if json:
         answer: shapes.Sockets = {"sockets": [socket_shape(each) for each in sockets.values()]}
         print_json(answer)
     elif sockets:
@@ -86,13 +86,11 @@ def list_sockets(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> N
 @click.argument("names", nargs=-1, required=True, shell_complete=socket_names)
 @json_option
 @click.pass_context
-def remove_sockets(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def remove_sockets(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     """Have papa close sockets; who shares them goes on, and nobody new can."""
     with open_connection(ctx) as connection:
         removed = list(selected(connection, ListSockets, names, "socket"))
         connection.ask(RemoveSockets(names=tuple(removed)))
-    if as_json:
+    if json:
         answer: shapes.Removed = {"removed": removed}
         print_json(answer)
-    else:
-        click.echo(f"closed: {', '.join(removed)}")

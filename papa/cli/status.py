@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.argument("names", nargs=-1, shell_complete=process_names)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def command(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     """
     Show what papa holds: processes, sockets and how many values; with NAMES only the processes of these names.
 
@@ -38,7 +38,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
         processes = selected_processes(connection, names)
         sockets = {} if names else connection.ask(ListSockets())
         values = [] if names else list(connection.ask(ListValues()))
-    if as_json:
+    if json:
         answer: shapes.Status = {
             "processes": [process_shape(each) for each in processes.values()],
             "sockets": [socket_shape(each) for each in sockets.values()],

@@ -68,7 +68,7 @@ _KEYS: Final = {sort[0]: sort for sort in _SORTS}
 @click.option("--once", is_flag=True, help="Measure once, print that, and end; so it is without a terminal.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, names: tuple[str, ...], sort: str, interval: float, once: bool, as_json: bool) -> None:
+def command(ctx: click.Context, names: tuple[str, ...], sort: str, interval: float, once: bool, json: bool) -> None:
     """
     Show what the kernel and its processes use, all or NAMES, as it changes.
 
@@ -79,10 +79,10 @@ def command(ctx: click.Context, names: tuple[str, ...], sort: str, interval: flo
     with open_connection(ctx) as connection:
         meter = Meter(connection, names)
         sample = meter.measure()
-        if once or as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        if once or json or not (sys.stdout.isatty() and sys.stdin.isatty()):
             time.sleep(interval)
             sample = meter.measure()
-            if as_json:
+            if json:
                 print_json(_shape(sample, sort))
             else:
                 for line in _lines(sample, sort, terminal_width()):
@@ -117,9 +117,10 @@ def _percent(share: float | None) -> str:
 def _lines(sample: Sample, sort: str, room: int | None) -> Iterator[str]:
     """All of it, as wide as there is room for."""
     yield _kernel_line(sample.kernel)[:room]
+    counted = f"{len(sample.processes)} process{'es' if len(sample.processes) != 1 else ''}"
     running = sum(each.process.running for each in sample.processes)
     rate = amount(sum(each.rate for each in sample.processes))
-    yield f"{len(sample.processes)} processes, {running} running, {rate}/s of output"[:room]
+    yield f"{counted}, {running} running, {rate}/s of output"[:room]
     if not sample.processes:
         return
     yield ""

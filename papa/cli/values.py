@@ -37,7 +37,7 @@ def command() -> None:
 @click.argument("value", required=False)
 @json_option
 @click.pass_context
-def set_value(ctx: click.Context, name: str, value: str | None, as_json: bool) -> None:
+def set_value(ctx: click.Context, name: str, value: str | None, json: bool) -> None:
     """
     Keep VALUE under NAME; without VALUE, keep what comes on standard input.
 
@@ -48,7 +48,7 @@ def set_value(ctx: click.Context, name: str, value: str | None, as_json: bool) -
         value = sys.stdin.buffer.read().decode(errors="surrogateescape")
     with open_connection(ctx, start=True) as connection:
         connection.ask(Set(name=name, value=value or None))
-    if as_json:
+    if json:
         answer: shapes.ValueLength = {"name": name, "length": len(value)}
         print_json(answer)
 
@@ -57,13 +57,13 @@ def set_value(ctx: click.Context, name: str, value: str | None, as_json: bool) -
 @click.argument("name", shell_complete=value_names)
 @json_option
 @click.pass_context
-def get_value(ctx: click.Context, name: str, as_json: bool) -> None:
+def get_value(ctx: click.Context, name: str, json: bool) -> None:
     """Print the value of NAME; a newline follows it on a terminal only."""
     with open_connection(ctx) as connection:
         value: str | None = connection.ask(Get(name=name))
         if value is None:
             raise NotFound(f"there is no value {name!r}{nearest(name, connection.ask(ListValues()))}")
-    if as_json:
+    if json:
         answer: shapes.Value = {"name": name, "value": value}
         print_json(answer)
         return
@@ -74,13 +74,13 @@ def get_value(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, shell_complete=value_names)
 @json_option
 @click.pass_context
-def list_values(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def list_values(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     """List the names of values, all or NAMES, and how long they are; what they are, papa value get prints."""
     from papa.cli.tables import show_table
 
     with open_connection(ctx) as connection:
         values = selected(connection, ListValues, names, "value")
-    if as_json:
+    if json:
         answer: shapes.Values = {"values": [{"name": name, "length": len(value)} for name, value in values.items()]}
         print_json(answer)
     elif values:
@@ -91,13 +91,11 @@ def list_values(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> No
 @click.argument("names", nargs=-1, required=True, shell_complete=value_names)
 @json_option
 @click.pass_context
-def remove_values(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def remove_values(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     """Forget values; web.* are all whose name begins so."""
     with open_connection(ctx) as connection:
         removed = list(selected(connection, ListValues, names, "value"))
         connection.ask(RemoveValues(names=names))
-    if as_json:
+    if json:
         answer: shapes.Removed = {"removed": removed}
         print_json(answer)
-    else:
-        click.echo(f"forgotten: {', '.join(removed)}")

@@ -36,6 +36,10 @@ _PAUSE: Final = 0.05
 class _Goal(Protocol):
     """How far a process is to come."""
 
+    @property
+    def unmet(self) -> str:
+        """What it has not done otherwise."""
+
     def look(self, process: Process) -> shapes.Reached | None:
         """Whether it has, as far as can be seen from outside."""
 
@@ -48,6 +52,8 @@ class _Goal(Protocol):
 
 class _Exit:
     """Its end."""
+
+    unmet = "has not ended"
 
     def look(self, process: Process) -> None:
         """That will be told."""
@@ -66,6 +72,7 @@ class _Line:
     """A line that contains something."""
 
     pattern: re.Pattern[bytes]
+    unmet: str = "has not printed such a line"
     _begun: dict[int, bytes] = field(default_factory=dict)
 
     def look(self, process: Process) -> None:
@@ -95,6 +102,7 @@ class _Port:
     """
 
     where: int | str | None
+    unmet: str = "does not listen there"
 
     def look(self, process: Process) -> shapes.Reached | None:
         try:
@@ -146,12 +154,13 @@ class _Goals(click.ParamType[_Goal]):
     type=_Goals(),
     default="exit",
     metavar="STATE",
+    envvar="PAPA_WAIT_FOR",
     help="exit, output=REGEX, port, port=NUMBER or port=/PATH. [default: exit]",
 )
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this, with exit code 3.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, name: str, goal: _Goal, timeout: float | None, as_json: bool) -> None:
+def command(ctx: click.Context, name: str, goal: _Goal, timeout: float | None, json: bool) -> None:
     """
     Wait until the process NAME has ended, has printed a line that contains something, or accepts connections.
 
@@ -172,7 +181,7 @@ def command(ctx: click.Context, name: str, goal: _Goal, timeout: float | None, a
     (process,) = processes.values()
     with started_kernel(ctx) as papa, papa.watch_processes(process.name, observe=True) as watcher:
         reached = _wait(watcher, process, goal, deadline)
-    if as_json:
+    if json:
         print_json(reached)
     else:
         click.echo(goal.told(reached))
@@ -187,10 +196,10 @@ def _wait(watcher: Watcher, process: Process, goal: _Goal, deadline: float | Non
         pause = left if not looking else _PAUSE if left is None else min(left, _PAUSE)
         if not watcher.ready and not select.select([watcher], [], [], pause)[0]:
             if left == pause:
-                fail(f"{process.name} has not come so far", EXIT_NOT_REACHED)
+                fail(f"{process.name} {goal.unmet} so far", EXIT_NOT_REACHED)
             continue
         for item in watcher.read_items() or ():
             if reached := goal.read(item):
                 return reached
             if isinstance(item, Closed):
-                fail(f"{item.name} {ending(item.exit_code)} before it had come so far", EXIT_NOT_REACHED)
+                fail(f"{item.name} {goal.unmet}, and {ending(item.exit_code)}", EXIT_NOT_REACHED)

@@ -45,7 +45,7 @@ def command(
     to_dir: str | None,
     no_follow: bool,
     raw: bool,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """
     Read what the processes NAMES print, and let papa forget it once it is safe.
@@ -62,7 +62,7 @@ def command(
         papa watch 'web.*' --cursor shipper --to-dir /var/log/web
     """
     signal.signal(signal.SIGTERM, _end)
-    shown: Printer | Shipper = printer(raw=raw, as_json=as_json, names=names) if to_dir is None else Shipper(to_dir)
+    shown: Printer | Shipper = printer(raw=raw, as_json=json, names=names) if to_dir is None else Shipper(to_dir)
     try:
         if isinstance(shown, Shipper):
             signal.signal(signal.SIGHUP, lambda number, frame: shown.reopen())

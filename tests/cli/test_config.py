@@ -33,11 +33,31 @@ class DefaultTests(SharedKernelTestCase):
         self.environ["PAPA_LOGS_LINES"] = "0"
         self.assertEqual(self.papa("logs", "job").stdout, "")
         self.assertEqual(self.papa("logs", "-n", "5", "job").stdout, "one\ntwo\n")
+        self.papa("value", "set", "x", "1")
+        self.assertEqual(self.papa("value", "get", "x").stdout[0], "{")
+
+    def test_every_spelling(self) -> None:
+        """An option is called there as on the line, whatever the program calls it; so is its variable."""
+        self.write(
+            '[run]\nenv = ["A=1"]\nrlimit = ["nofile=99"]\n\n[wait]\nfor = "output=two"\n\n[status]\njson = true\n'
+        )
+        self.assertEqual(self.papa("run", "--raw", "sh", "-c", "echo $A; ulimit -n").stdout, "1\n99\n")
+        self.assertEqual(self.papa("wait", "job").stdout, "two\n")
+        self.assertEqual(self.papa("ps").stdout[0], "{")
+        self.environ |= {"PAPA_WAIT_FOR": "output=one", "PAPA_STATUS_JSON": "0", "PAPA_RUN_ENV": "A=2"}
+        self.assertEqual(self.papa("wait", "job").stdout, "one\n")
+        self.assertEqual(self.papa("status").stdout[:7], "PROCESS")
+        self.assertEqual(self.papa("run", "--raw", "sh", "-c", "echo $A").stdout, "2\n")
 
     def test_wrong(self) -> None:
         """What cannot be understood is wrong usage, with the file and what would be right."""
         path = os.path.join(self.folder, "papa", "config.toml")
-        for text, reason in (("[logs", "cannot be read"), ("[log]\n", "'log', which is no table"), ("a = 1\n", "'a'")):
+        for text, reason in (
+            ("[logs", "cannot be read"),
+            ("[log]\n", "'log', which is no table"),
+            ("a = 1\n", "'a'"),
+            ("[logs]\nline = 1\n", "'line' in [logs], which is no option of it; did you mean 'lines'?"),
+        ):
             self.write(text)
             said = self.papa("logs", "job", code=2).stderr
             self.assertIn(path, said)

@@ -145,10 +145,10 @@ class WaitTests(ProcessTestCase):
         """What does not come in time, or cannot come any more, is exit code 3, with the reason."""
         self.shell("job", "read line")
         said = self.papa("wait", "--timeout", "0.1", "job", code=3).stderr
-        self.assertIn("job has not come so far", said)
+        self.assertIn("job has not ended so far", said)
         self.client.close_stdin("job")
         said = self.papa("wait", "--for", "output=x", "job", code=3).stderr
-        self.assertIn("job exited with 1 before it had come so far", said)
+        self.assertIn("job has not printed such a line, and exited with 1", said)
 
     def listener(self, name: str, address: str) -> None:
         """A shell whose child listens there as soon as the shell is sent a line."""
@@ -163,7 +163,7 @@ class WaitTests(ProcessTestCase):
         """It waits until the process, or what that has started, listens; on any port, and nobody connects."""
         self.listener("web", "('127.0.0.1', 0)")
         said = self.papa("wait", "--for", "port", "--timeout", "0.2", "web", code=3).stderr
-        self.assertIn("web has not come so far", said)
+        self.assertIn("web does not listen there so far", said)
         waiting = self.waiting("--for", "port", "web")
         self.client.write_process("web", b"\n")
         said, _ = waiting.communicate(timeout=PATIENCE)
@@ -173,7 +173,7 @@ class WaitTests(ProcessTestCase):
         self.papa("wait", "--for", "port=1", "--timeout", "0.1", "web", code=3)
         self.client.write_process("web", b"\n")
         said = self.papa("wait", "--for", "port=1", "web", code=3).stderr
-        self.assertIn("web exited with 0 before it had come so far", said)
+        self.assertIn("web does not listen there, and exited with 0", said)
 
     def test_path(self) -> None:
         """The same on a Unix socket."""

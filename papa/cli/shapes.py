@@ -36,6 +36,7 @@ __all__ = [
     "Started",
     "Status",
     "Top",
+    "Upgraded",
     "Value",
     "ValueLength",
     "Values",
@@ -373,6 +374,21 @@ class Top(TypedDict):
     processes: list[ProcessUsage]
 
 
+class Upgraded(TypedDict):
+    """
+    A kernel that goes on.
+
+    @ivar pid: of the kernel that runs now; C{before}: of the one that gave way.
+    @ivar pause: seconds in which nobody was answered.
+    @ivar preparation: seconds before that, in which it showed that it can go on.
+    """
+
+    pid: int
+    before: int
+    pause: float
+    preparation: float
+
+
 PRINTED: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "status": (Status,),
     "show": (Processes,),
@@ -394,6 +410,7 @@ PRINTED: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "top": (Top,),
     "doctor": (Diagnosis,),
     "serve --daemonize": (Serving,),
+    "upgrade": (Upgraded,),
     "shutdown": (Ending,),
 }
 """What each verb prints; of several, one a line, in any order."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 import click
 
+from papa.cli.answers import json_option, print_json
 from papa.cli.connecting import running_kernel
+
+if TYPE_CHECKING:
+    from papa.cli import shapes
 
 __all__ = ["command"]
 
@@ -19,8 +24,9 @@ __all__ = ["command"]
     metavar="PATH",
     help="Run it with this Python; with the same by default.",
 )
+@json_option
 @click.pass_context
-def command(ctx: click.Context, python: str | None) -> None:
+def command(ctx: click.Context, python: str | None, json: bool) -> None:
     """
     Have the papa that is installed now go on with all that the running one holds.
 
@@ -36,7 +42,16 @@ def command(ctx: click.Context, python: str | None) -> None:
         while papa.kernel_pid == before:
             papa.list_values("no such name")
         now = time.monotonic()
+        answer: shapes.Upgraded = {
+            "pid": papa.kernel_pid or 0,
+            "before": before or 0,
+            "pause": now - rehearsed,
+            "preparation": rehearsed - begun,
+        }
+    if json:
+        print_json(answer)
+    else:
         click.echo(
-            f"papa goes on with pid {papa.kernel_pid} instead of {before}; "
-            f"the pause was {now - rehearsed:.2f} s, after {rehearsed - begun:.1f} s of preparation"
+            f"papa goes on with pid {answer['pid']} instead of {before}; "
+            f"the pause was {answer['pause']:.2f} s, after {answer['preparation']:.1f} s of preparation"
         )

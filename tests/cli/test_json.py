@@ -164,6 +164,16 @@ class ShapeTests(ShapeTestCase, SharedKernelTestCase):
 class KernelShapeTests(ShapeTestCase):
     """Beginning and ending a kernel."""
 
+    def test_upgraded(self) -> None:
+        """One that gives way to another."""
+        kernel = self.serve("--anchor")
+        (upgraded,) = self.printed("upgrade")
+        self.assertNotEqual(upgraded["pid"], upgraded["before"])
+        (top,) = self.printed("top", "--interval", "0.1")
+        self.assertEqual(top["kernel"]["pid"], upgraded["pid"])
+        self.assertGreater(top["kernel"]["memory"], 1 << 20)
+        kernel.end()
+
     def test_serving(self) -> None:
         """A kernel begins, and ends; while it holds something it does not, and says so in both ways."""
         path = os.path.join(self.folder, "console.sock")

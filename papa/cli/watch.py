@@ -18,6 +18,8 @@ from papa.cli.shipping import Shipper
 
 __all__ = ["command"]
 
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
+
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, shell_complete=process_names)
@@ -61,9 +63,12 @@ def command(
     \b
         papa watch 'web.*' --cursor shipper --to-dir /var/log/web
     """
+    # Whoever interrupts this between here and there must not leave a lock.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
     signal.signal(signal.SIGTERM, _end)
     shown: Printer | Shipper = printer(raw=raw, as_json=json, names=names) if to_dir is None else Shipper(to_dir)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
         if isinstance(shown, Shipper):
             signal.signal(signal.SIGHUP, lambda number, frame: shown.reopen())
         # An interruption leaves what was read unacknowledged.

@@ -74,9 +74,12 @@ class _Target:
                 self._take_note(_Note(note.invocation, found.st_ino, found.st_size, note.mark + size - note.offset))
 
     def _size_of(self, inode: int) -> int | None:
-        """How long a file is that was given another name."""
+        """How long the file is that was given another name, one that begins with the old one."""
+        own = os.path.basename(self._path)
         with os.scandir(self._folder) as entries:
-            return next((entry.stat().st_size for entry in entries if entry.inode() == inode), None)
+            # Of other names it may be another file by now: a deleted one's number is given to the next.
+            sizes = (each.stat().st_size for each in entries if each.inode() == inode and each.name.startswith(own))
+            return next(sizes, None)
 
     def reopen(self) -> None:
         """Go on in the file that is at the path now."""

@@ -109,6 +109,15 @@ class ShipperTests(KernelTestCase):
         self.ship(printed(b"45678", 9))
         self.assertEqual((self.read("job.log.1"), self.read()), (b"012345", b"678"))
 
+    def test_another_with_its_number(self) -> None:
+        """A file that has got the number of the one that was deleted is not taken for it."""
+        self.ship(printed(b"0123", 4))
+        other = os.path.join(self.out, ".job.note.new")
+        os.rename(os.path.join(self.out, "job.log"), other)
+        os.truncate(other, 100)
+        self.ship(printed(b"45", 6))
+        self.assertEqual(self.read(), b"45")
+
     def test_taken_away(self) -> None:
         """A file that was deleted or emptied is begun anew."""
         self.ship(printed(b"0123", 4))

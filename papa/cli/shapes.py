@@ -29,6 +29,7 @@ __all__ = [
     "Processes",
     "Reached",
     "Removed",
+    "ScoreCard",
     "Serving",
     "Signalled",
     "Socket",
@@ -389,6 +390,35 @@ class Upgraded(TypedDict):
     preparation: float
 
 
+class ScoreCard(TypedDict):
+    """
+    What was lost while kernels were killed; if it is not perfect, the exit code is 1.
+
+    @ivar seed: from which what is done, and when, follows.
+    @ivar seconds: how long it took.
+    @ivar perfect: whether nothing was lost, and something was tried.
+    @ivar kernels: how many were ended, by how.
+    @ivar lines: printed lines that came, each once and intact; C{bytes}: how much that was.
+    @ivar wrong: what must never happen, by kind.
+    @ivar pause_longest: seconds that a client had to wait; C{pause_median}: those that a killed kernel has made.
+    @ivar faults: what was said of what went wrong: the first few.
+    """
+
+    seed: int
+    seconds: float
+    perfect: bool
+    kernels: dict[str, int]
+    processes: int
+    lines: int
+    bytes: int
+    connections: int
+    values: int
+    wrong: dict[str, int]
+    pause_longest: float
+    pause_median: float
+    faults: list[str]
+
+
 PRINTED: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "status": (Status,),
     "show": (Processes,),
@@ -412,6 +442,7 @@ PRINTED: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "serve --daemonize": (Serving,),
     "upgrade": (Upgraded,),
     "shutdown": (Ending,),
+    "torture": (ScoreCard,),
 }
 """What each verb prints; of several, one a line, in any order."""
 

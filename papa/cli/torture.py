@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from papa.cli.answers import json_option, print_json
 from papa.cli.failures import EXIT_FAILED
 
 __all__ = ["command"]
@@ -20,8 +20,8 @@ __all__ = ["command"]
 @click.option("--kills", type=click.IntRange(1), metavar="N", help="End after so many kernels, if that comes first.")
 @click.option("--seed", type=int, metavar="N", help="What is done, and when, follows from it; chosen by default.")
 @click.option("--printers", type=click.IntRange(1), default=8, show_default=True, help="How many print at a time.")
-@click.option("--json", "as_json", is_flag=True, help="Print the score card as one JSON object.")
-def command(minutes: float, kills: int | None, seed: int | None, printers: int, as_json: bool) -> None:
+@json_option
+def command(minutes: float, kills: int | None, seed: int | None, printers: int, json: bool) -> None:
     """
     Kill a kernel again and again under load, and count what is lost.
 
@@ -48,8 +48,11 @@ def command(minutes: float, kills: int | None, seed: int | None, printers: int, 
     finally:
         if sys.stderr.isatty():
             click.echo(err=True)
-    summary = {"version": 1, "seed": seed, "seconds": round(time.monotonic() - begun, 1), **score.summary()}
-    click.echo(json.dumps(summary) if as_json else "\n".join(_card(summary)))
+    summary = {"seed": seed, "seconds": round(time.monotonic() - begun, 1), **score.summary()}
+    if json:
+        print_json(summary)
+    else:
+        click.echo("\n".join(_card(summary)))
     if not score.perfect:
         sys.exit(EXIT_FAILED)
 

@@ -174,6 +174,11 @@ class KernelShapeTests(ShapeTestCase):
         self.assertGreater(top["kernel"]["memory"], 1 << 20)
         kernel.end()
 
+    def test_tortured(self) -> None:
+        """One that is killed."""
+        (card,) = self.printed("torture", "--kills", "1", "--printers", "1")
+        self.assertEqual(sum(card["kernels"].values()), 1)
+
     def test_serving(self) -> None:
         """A kernel begins, and ends; while it holds something it does not, and says so in both ways."""
         path = os.path.join(self.folder, "console.sock")

@@ -250,8 +250,7 @@ def _await_turn(options: Any) -> None:
     from papa.continuity.turn import await_turn
 
     ready = options["ready-fd"]
-    if await_turn(options["anchor-fd"]) and ready is not None:
-        os.close(ready)
+    if await_turn(options["anchor-fd"], own=[] if ready is None else [ready]):
         options["ready-fd"] = None
 
 

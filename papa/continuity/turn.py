@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 
 from papa.continuity.channel import Channel
 
 __all__ = ["await_turn"]
 
 
-def await_turn(line: int) -> bool:
+def await_turn(line: int, *, own: Iterable[int] = ()) -> bool:
     """
     Return when it is this process's turn; end it if that will not come.
 
     Each return is in a process of its own. There must be one thread, and no reactor yet.
 
     @param line: descriptor of the line to the anchor; it leads there in whichever process this returns.
+    @param own: descriptors that are not for copies.
     @return: whether this is a copy.
     """
     copied = False
@@ -40,7 +42,10 @@ def await_turn(line: int) -> bool:
             ours.close()
             _introduce(line, theirs, pid)
             return copied
-        copied = True
+        if not copied:
+            copied = True
+            for descriptor in own:
+                os.close(descriptor)
         theirs.close()
         os.dup2(ours.fileno(), line, inheritable=False)
         ours.close()

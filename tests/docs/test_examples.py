@@ -25,7 +25,7 @@ class ExampleTests(SharedKernelTestCase):
 
     def test_first_page(self) -> None:
         """Its commands, one after the other, do what they should."""
-        install, *commands = shown("index.rst", "shell").splitlines()
+        install, *commands = shown("index.rst", "text").splitlines()
         self.assertTrue(install.startswith("pip install"))
         path = os.pathsep.join([os.path.dirname(script("papa")), self.environ["PATH"]])
         said = ""

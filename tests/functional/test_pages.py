@@ -14,6 +14,7 @@ from tests.support import program
 
 #: The pages that have something to type, which some test types.
 _TYPED = {
+    "continuity.rst",
     "daemon.rst",
     "failures.rst",
     "howto/deploy.rst",
@@ -46,6 +47,10 @@ class PagesTests(PageTestCase):
         self.addCleanup(self.end, "clock.pid")
         self.addCleanup(self.end, "sleeper.pid")
         self.assertGreater(self.follow(os.path.join(DOCS, "daemon.rst")), 10)
+
+    def test_continuity(self) -> None:
+        """A kernel that may die."""
+        self.assertGreater(self.follow(os.path.join(DOCS, "continuity.rst")), 6)
 
     def test_failures(self) -> None:
         """What happens when something fails."""

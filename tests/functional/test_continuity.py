@@ -96,6 +96,7 @@ class KilledTests(AnchoredTestCase):
         self.assertEqual(self.heard(port), b"hi")
         self.client.make_process("two", sys.executable, words)
         os.kill(self.client.list_processes("one")["one"]["pid"], signal.SIGKILL)
+        until(lambda: not self.client.list_processes("one")["one"]["running"], "the end of the first")
         self.assertEqual(self.heard(port), b"hi")
 
     def heard(self, port: int) -> bytes:

@@ -47,7 +47,7 @@ def command(minutes: float, kills: int | None, seed: int | None, printers: int, 
         score = torture(seed=seed, seconds=minutes * 60, kills=kills, printers=printers, tell=tell)
     finally:
         if sys.stderr.isatty():
-            click.echo(err=True)
+            click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
     summary = {"seed": seed, "seconds": round(time.monotonic() - begun, 1), **score.summary()}
     if json:
         print_json(summary)

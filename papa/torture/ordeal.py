@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from papa import places
 from papa.client.blocking import Papa
+from papa.drivers.inheritance import inheritable_environment
 from papa.errors import Error, Unreachable
 from papa.torture.load import Load
 from papa.torture.score import Score
@@ -75,7 +76,7 @@ def _anchor() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         with open(log, "wb") as output:
             anchor = subprocess.Popen(
                 [sys.executable, "-P", "-m", "papa", "serve", "--anchor", "-u", os.path.join(folder, "console")],
-                env={**os.environ, "PAPA_RUNTIME_DIR": folder},
+                env={**inheritable_environment(os.environ), "PAPA_RUNTIME_DIR": folder, "XDG_CONFIG_HOME": folder},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -19,6 +19,7 @@ __all__ = ["Load"]
 
 _PYTHON = (sys.executable, "-S", "-E")
 _CURSOR = "torture"
+_BETWEEN_CONNECTIONS = 0.001
 
 
 class _Reader:
@@ -178,6 +179,8 @@ class Load:
                 self._score.connections += 1
             else:
                 self._score.fault("connections", f"heard {said!r}")
+            # What is measured is how long papa pauses, not how long threads wait for each other.
+            time.sleep(_BETWEEN_CONNECTIONS)
 
     def _set(self) -> None:
         """Set a value, and see that it stays."""

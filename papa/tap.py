@@ -126,8 +126,13 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         ends_with_last=bool(options["until-last-client"]),
     )
     access = Access(os.geteuid())
-    identity = uuid.uuid4().hex if mooring is None else mooring.identity
-    greeting = Greeting(version=PROTOCOL_VERSION, kernel=identity, pid=os.getpid())
+    greeting = Greeting(
+        version=PROTOCOL_VERSION,
+        kernel=uuid.uuid4().hex if mooring is None else mooring.identity,
+        pid=os.getpid(),
+        anchor=0 if mooring is None else mooring.link.anchor,
+        kernels=1 if mooring is None else mooring.link.kernels,
+    )
     programs = ProgramFactory(kernel, attendance, access, greeting)
     consoles = ConsoleFactory(kernel, attendance, access, programs.successor, reactor)
     folder = places.runtime_folder()

@@ -24,6 +24,7 @@ from papa.drivers.families import descriptors
 from papa.drivers.peers import listener_uid
 from papa.errors import Error
 from papa.visible import escaped
+from papa.wire.messages import Greeting
 
 if TYPE_CHECKING:
     from papa.cli import shapes
@@ -137,7 +138,17 @@ def _kernel(where: str | None) -> Iterator[_Finding]:
         connection.close()
     text = f"pid {pid} answers at {location}; it holds {held[0]} processes and {held[1]} sockets"
     yield _Finding(level="ok", subject="kernel", text=text)
+    yield _anchor(connection.greeting)
     yield from _limits(pid)
+
+
+def _anchor(kernel: Greeting) -> _Finding:
+    """Whether another would go on with what the kernel holds."""
+    if not kernel.anchor:
+        text = "it has none: what the kernel holds ends with it"
+        return _Finding(level="ok", subject="anchor", text=text, remedy="papa serve --anchor has one")
+    text = f"pid {kernel.anchor}; kernels so far: {kernel.kernels}"
+    return _Finding(level="ok", subject="anchor", text=text)
 
 
 def _limits(pid: int) -> Iterator[_Finding]:

@@ -95,6 +95,19 @@ class Socket(TypedDict):
     fileno: int | None
 
 
+class Kernel(TypedDict):
+    """
+    The kernel that answers.
+
+    @ivar anchor: the pid of its anchor; null where there is none.
+    @ivar kernels: how many kernels that anchor has had, with this one.
+    """
+
+    pid: int
+    anchor: int | None
+    kernels: int
+
+
 class Status(TypedDict):
     """
     What papa holds.
@@ -106,6 +119,7 @@ class Status(TypedDict):
     processes: list[Process]
     sockets: list[Socket]
     values: list[str]
+    kernel: Kernel
 
 
 class ProcessInFull(Process):

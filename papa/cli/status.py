@@ -38,15 +38,21 @@ def command(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
         processes = selected_processes(connection, names)
         sockets = {} if names else connection.ask(ListSockets())
         values = [] if names else list(connection.ask(ListValues()))
+        kernel = connection.greeting
     if json:
         answer: shapes.Status = {
             "processes": [process_shape(each) for each in processes.values()],
             "sockets": [socket_shape(each) for each in sockets.values()],
             "values": values,
+            "kernel": {"pid": kernel.pid, "anchor": kernel.anchor or None, "kernels": kernel.kernels},
         }
         print_json(answer)
     else:
         _show(processes, sockets, values)
+        if kernel.kernels > 1 and not names:
+            click.echo(
+                f"\nThis is kernel {kernel.kernels} of its anchor: another has gone on {kernel.kernels - 1} times."
+            )
 
 
 def _show(processes: Mapping[str, Process], sockets: Mapping[str, Socket], values: Collection[str]) -> None:

@@ -395,7 +395,7 @@ class Anchor:
         for key, held in self._held.items():
             child = self._children.get(key)
             kernel.say({"held": key, "pid": None if child is None else child.pid}, held.descriptors)
-        kernel.say({"welcome": self._kernels})
+        kernel.say({"welcome": self._kernels, "anchor": os.getpid()})
 
     def _kernel_ended(self, kernel: _Kernel, code: int) -> None:
         # What it has said is done, even if that is known only after its end.

@@ -28,6 +28,7 @@ class AnchorLink:
     What the anchor holds, and what it tells.
 
     @ivar kernels: how many kernels the anchor has had, with this one.
+    @ivar anchor: its pid.
     """
 
     _log = Logger()
@@ -40,7 +41,7 @@ class AnchorLink:
         self._exits: dict[str, Callable[[int], object]] = {}
         self._later: deque[Mapping[str, Any]] = deque()
         self._refused: Callable[[str], object] | None = None
-        self.kernels = 0
+        self.kernels = self.anchor = 0
         self.retire: Callable[[], object] = lambda: None
 
     def receive_all(self, rehearse: Callable[[int], object]) -> None:
@@ -59,7 +60,7 @@ class AnchorLink:
             elif "rehearse" in message:
                 self._send({"do": "rehearsed", "error": _why_not(rehearse, descriptors[0])})
             elif "welcome" in message:
-                self.kernels = message["welcome"]
+                self.kernels, self.anchor = message["welcome"], message["anchor"]
 
     def _next(self) -> tuple[Mapping[str, Any], list[int]]:
         told = self._channel.receive()

@@ -34,7 +34,10 @@ class Greeting(Message):
     """
     The first box that the kernel sends.
 
-    @ivar kernel: differs for each kernel that ever ran: whoever meets another one has to start anew.
+    @ivar kernel: differs for each kernel that ever ran, but is the same for those that go on from each other: whoever
+        meets another one has to start anew.
+    @ivar anchor: the pid of the anchor; 0 where there is none.
+    @ivar kernels: how many kernels that were, with this one.
     """
 
     words = ("greeting",)
@@ -42,6 +45,8 @@ class Greeting(Message):
     version: int
     kernel: str
     pid: int
+    anchor: int = 0
+    kernels: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

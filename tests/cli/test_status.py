@@ -122,7 +122,7 @@ class StatusTests(SharedKernelTestCase):
         socket = papa.make_socket("tcp")
         papa.set("x", "secret")
         said = json.loads(self.papa("status", "--json").stdout)
-        self.assertEqual({*said}, {"version", "processes", "sockets", "values"})
+        self.assertEqual({*said}, {"version", "processes", "sockets", "values", "kernel"})
         (process,) = said["processes"]
         self.assertEqual((process["name"], process["args"]), ("web", ["sleep", "1000"]))
         self.assertEqual((process["pid"], process["running"], process["exit_code"]), (made["pid"], True, None))
@@ -133,7 +133,8 @@ class StatusTests(SharedKernelTestCase):
     def test_json_of_nothing(self) -> None:
         """Nothing is an object too."""
         said = json.loads(self.papa("status", "--json").stdout)
-        self.assertEqual(said, {"version": 1, "processes": [], "sockets": [], "values": []})
+        kernel = {"pid": self.kernel.pid, "anchor": None, "kernels": 1}
+        self.assertEqual(said, {"version": 1, "processes": [], "sockets": [], "values": [], "kernel": kernel})
 
     def test_escapes(self) -> None:
         """Arguments with escapes are written out."""

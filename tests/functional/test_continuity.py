@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -197,6 +198,15 @@ class KilledTests(AnchoredTestCase):
             self.assertEqual(talk.read_to_end(), b"")
         with self.anchor.talk() as talk:
             self.assertIn("b", talk.ask("get a"))
+
+    def test_shown(self) -> None:
+        """The status and the doctor tell of the anchor, and how many kernels it has had."""
+        self.kill()
+        self.client.list_values("none")
+        said = json.loads(self.papa("status", "--json").stdout)["kernel"]
+        self.assertEqual(said, {"pid": self.client.kernel_pid, "anchor": self.anchor.pid, "kernels": 2})
+        self.assertIn("kernel 2 of its anchor: another has gone on 1 times", self.papa("status").stdout)
+        self.assertIn(f"pid {self.anchor.pid}; kernels so far: 2", self.papa("doctor", code=None).stdout)
 
 
 class UpgradeTests(AnchoredTestCase):

@@ -15,9 +15,9 @@ def command(shell: str) -> None:
     Print a script that has SHELL complete papa's words, and names from the kernel that runs.
 
     \b
-        papa completion bash > ~/.local/share/bash-completion/completions/papa
-        papa completion zsh  > ~/.zfunc/_papa     (with fpath+=~/.zfunc before compinit)
-        papa completion fish > ~/.config/fish/completions/papa.fish
+        cd ~/.local/share/bash-completion/completions && papa completion bash > papa
+        cd ~/.config/fish/completions && papa completion fish > papa.fish
+        cd ~/.zfunc && papa completion zsh > _papa    # fpath+=~/.zfunc before compinit
     """
     from papa.cli.main import cli
 

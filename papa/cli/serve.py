@@ -42,7 +42,9 @@ _UMASK: Final = 0o027
 )
 @click.option("--control", multiple=True, metavar="ENDPOINT", help="Serve programs (AMP) there; may be repeated.")
 @click.option("--daemonize", is_flag=True, help="Return as soon as the kernel serves, and leave it in the background.")
-@click.option("--timeout", type=float, default=10, show_default=True, help="How long --daemonize waits, in seconds.")
+@click.option(
+    "--timeout", type=float, default=10, show_default=True, metavar="SECONDS", help="How long --daemonize waits."
+)
 @click.option(
     "--anchor/--no-anchor",
     default=None,

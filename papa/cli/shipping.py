@@ -62,7 +62,7 @@ class _Target:
 
     def _open(self) -> None:
         """Open the file, at its end; one that took the place of the noted one is noted."""
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = _for_its_group(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         _sync_folder(self._folder)
         note, found = self._note, os.fstat(self._file)
         if note.invocation and (found.st_ino != note.inode or found.st_size < note.offset):
@@ -109,7 +109,7 @@ class _Target:
         missing = hole.mark - self._written
         if missing <= 0:
             return
-        with open(self._holes_path, "a", encoding="utf-8") as holes:
+        with open(self._holes_path, "a", encoding="utf-8", opener=_for_its_group) as holes:
             told = {"offset": self._size, "bytes": missing, "first": hole.first, "last": hole.last}
             holes.write(json.dumps(told) + "\n")
             holes.flush()
@@ -129,7 +129,7 @@ class _Target:
         # What the former note counts must be on the disk before the new one is, which begins behind it.
         self.sync()
         new = f"{self._note_path}.new"
-        with open(new, "w", encoding="utf-8") as file:
+        with open(new, "w", encoding="utf-8", opener=_for_its_group) as file:
             json.dump(asdict(note), file)
             file.flush()
             os.fsync(file.fileno())
@@ -201,6 +201,11 @@ class Shipper:
             with suppress(OSError):
                 self._targets.popitem()[1].close()
         self._lock.release()
+
+
+def _for_its_group(path: str, flags: int) -> int:
+    """Open a file that, if it is made now, others than its owner and group cannot read."""
+    return os.open(path, flags, 0o640)
 
 
 def _sync_folder(folder: str) -> None:

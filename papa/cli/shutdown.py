@@ -46,4 +46,4 @@ def command(ctx: click.Context, json: bool) -> None:
             ("value", "s", answer["values"]),
         )
         held = [f"{count} {kind}{plural if count > 1 else ''}" for kind, plural, count in counted if count]
-        fail(f"papa stays: it holds {', '.join(held) or 'something'}; papa status shows what", EXIT_NOT_REACHED)
+        fail(f"the kernel stays: it holds {', '.join(held) or 'something'}; papa status shows what", EXIT_NOT_REACHED)

@@ -36,13 +36,15 @@ def command() -> None:
 
 @command.command("make")
 @click.argument("name")
-@click.option("--port", type=click.IntRange(0, 65535), help="The port; by default the system chooses one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="PORT", help="The port; by default the system chooses one."
+)
 @click.option("--host", metavar="ADDRESS", help="The address or name to bind to. [default: 127.0.0.1]")
 @click.option("--path", metavar="PATH", help="The path of a Unix socket, instead.")
 @click.option("--umask", metavar="MASK", help="For the mode of that path, in octal with a leading 0.")
 @click.option("--family", type=click.Choice(["inet", "inet6", "unix"]), help="[default: inet, or unix with --path]")
 @click.option("--type", type=click.Choice(["stream", "dgram", "seqpacket"]), help="[default: stream]")
-@click.option("--backlog", type=click.IntRange(0), help="How many connections may wait. [default: 5]")
+@click.option("--backlog", type=click.IntRange(0), metavar="N", help="How many connections may wait. [default: 5]")
 @click.option("--interface", metavar="NAME", help="Bind to this network interface.")
 @click.option("--reuseport", is_flag=True, help="A socket of its own for each process that asks for it.")
 @json_option

@@ -13,6 +13,7 @@ import click
 from papa.cli.answers import json_lines_option
 from papa.cli.completing import cursor_names, process_names
 from papa.cli.connecting import running_kernel
+from papa.cli.failures import fail
 from papa.cli.printing import Printer, printer
 from papa.cli.shipping import Shipper
 
@@ -82,6 +83,9 @@ def command(
         # Whoever was to have this has gone: the rest stays with papa.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        where = "" if to_dir is None else f" to {to_dir}"
+        fail(f"cannot write{where}: {error.strerror}; what was not written stays with papa")
     finally:
         shown.finish()
 

@@ -29,8 +29,8 @@ def command(ctx: click.Context, sockets: str, program: tuple[str, ...]) -> None:
     Run PROGRAM in the foreground on sockets that papa holds.
 
     The program takes this command's place in the terminal, and finds the sockets as systemd hands them over
-    (LISTEN_FDS), which gunicorn, uvicorn, Twisted's systemd: endpoint and many others understand. When it ends, papa
-    goes on holding the sockets: connections wait for the next one.
+    (LISTEN_FDS), which gunicorn, Twisted's systemd: endpoint and many others understand; the first is descriptor 3,
+    for uvicorn --fd 3. When it ends, papa goes on holding the sockets: connections wait for the next one.
 
     \b
         papa with web -- gunicorn app:app

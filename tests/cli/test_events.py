@@ -71,7 +71,7 @@ class ShutdownTests(KernelTestCase):
             client.make_socket("web")
             client.make_process("job", "sleep", ["1000"])
         said = self.papa("shutdown", code=3).stderr
-        self.assertIn("papa stays: it holds 1 process, 1 socket, 2 values; papa status shows what", said)
+        self.assertIn("the kernel stays: it holds 1 process, 1 socket, 2 values; papa status shows what", said)
         self.assertIsNone(kernel.process.poll())
 
     def test_ends(self) -> None:

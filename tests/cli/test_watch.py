@@ -202,6 +202,27 @@ class WatchTests(SharedKernelTestCase):
         self.assertEqual(self.client.list_processes(), {})
         self.papa("watch", "job", code=4)
 
+    def test_no_room(self) -> None:
+        """A file that cannot grow ends it with one sentence, and what was not written stays with papa."""
+        self.client.make_process("job", "/bin/sh", ["-c", "PATH=/usr/bin:/bin seq 100000"])
+        until(lambda: not self.client.list_processes()["job"]["running"], "its end")
+        words = [script("papa"), "watch", "job", "--to-dir", self.out, "--no-follow"]
+        finished = subprocess.run(
+            ["bash", "-c", "ulimit -f 8; trap '' XFSZ; exec \"$@\"", "bash", *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual((finished.returncode, finished.stdout), (1, ""))
+        self.assertEqual(
+            finished.stderr, f"papa: cannot write to {self.out}: File too large; what was not written stays with papa\n"
+        )
+        self.papa(*words[1:])
+        with open(os.path.join(self.out, "job.log"), encoding="ascii") as file:
+            self.assertEqual([int(line) for line in file], list(range(1, 100_001)))
+
     def test_reader_that_goes(self) -> None:
         """Where the pipe has no reader any more, what was not read stays with papa."""
         self.client.make_process("job", "/bin/sh", ["-c", "echo kept; sleep 1000"])

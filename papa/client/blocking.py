@@ -289,7 +289,7 @@ class Papa(Conversation):
         @raise TooOld: if what comes behind that number is no longer kept.
         """
         request = WatchEvents(since=since, follow=follow, clients=clients)
-        return EventReader(self, self._begin_watch(request), follow=follow)
+        return EventReader(self, self._begin_watch(request), request)
 
     def exit_if_idle(self) -> bool:
         """Ask papa to end with its last connection, if it holds nothing; whether it does."""

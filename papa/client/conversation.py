@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
-from papa.client.progress import Progress
-from papa.commands import Command, ListProcesses, MakeProcess, WatchEvents, WatchProcesses
+from papa.commands import Command, MakeProcess, WatchEvents, WatchProcesses
 from papa.errors import ConnectionLost, Error, GivesWay, NotFound, Unreachable
 
 if TYPE_CHECKING:
@@ -192,14 +191,21 @@ class Conversation:
         self.discard(connection)
         raise ConnectionLost("The kernel was replaced by another: what it held is not there any more")
 
-    def resume(self, lost: Connection, progress: Progress) -> Connection | None:
-        """Watch on, on another connection to the same kernel, or to the one that goes on from it."""
+    def resume(
+        self, lost: Connection, rest: Callable[[Connection], WatchProcesses | WatchEvents | None]
+    ) -> Connection | None:
+        """
+        Watch on, on another connection to the same kernel, or to the one that goes on from it.
+
+        @param rest: what is to be asked for, by what is held now; L{None} if nothing is left.
+        @raise ConnectionLost: if the kernel is gone for good.
+        """
         self.discard(lost)
         deadline = time.monotonic() + self.connection_timeout
         while True:
             connection = self._reconnected(lost.greeting.kernel)
             try:
-                request = progress.left(connection.ask(ListProcesses()))
+                request = rest(connection)
                 if request is None:
                     self.take_back(connection)
                     return None
@@ -210,7 +216,9 @@ class Conversation:
                 if time.monotonic() > deadline:
                     raise
                 continue
-            progress.began(connection.watched)
+            except BaseException:
+                self.discard(connection)
+                raise
             return connection
 
     def _begin_watch(self, command: MakeProcess | WatchProcesses | WatchEvents) -> Connection:

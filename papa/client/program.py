@@ -37,6 +37,7 @@ class Connection:
 
     @ivar greeting: what the kernel said of itself.
     @ivar watched: the processes of the watch as it began: by name, the invocation.
+    @ivar since: of events, the number of the one behind which they began.
     """
 
     def __init__(self, location: Location, timeout: float) -> None:
@@ -53,6 +54,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._watch = 0
         self.watched: Mapping[str, str] = {}
+        self.since = 0
         self._ended = False
         self._stopping: int | None = None
         self._descriptors: dict[int, int] = {}
@@ -201,7 +203,7 @@ class Connection:
         answer = self._await_answer(self._send_question(request), alone=True)
         watching, _ = program.read_answer(request, answer)
         assert isinstance(watching, Watching)
-        self._watch, self.watched = watching.watch, watching.processes
+        self._watch, self.watched, self.since = watching.watch, watching.processes, watching.since
         self._ended = False
         self._stopping = None
 

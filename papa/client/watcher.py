@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 from papa.client.program import Connection
 from papa.client.progress import Progress
-from papa.commands import WatchProcesses
+from papa.commands import ListProcesses, WatchEvents, WatchProcesses
 from papa.errors import ConnectionLost, Error, fell_behind
 from papa.records import STDOUT, Closed, Happened, Hole, Item, Output
 
 __all__ = ["EventReader", "ProcessOutput", "Watcher"]
+
+
+Request: TypeAlias = WatchProcesses | WatchEvents
 
 
 class ProcessOutput(NamedTuple):
@@ -38,12 +42,12 @@ class Owner(Protocol):
     def discard(self, connection: Connection) -> None:
         """The connection is of no more use."""
 
-    def resume(self, lost: Connection, progress: Progress) -> Connection | None:
+    def resume(self, lost: Connection, rest: Callable[[Connection], Request | None]) -> Connection | None:
         """
         Watch on, on another connection to the same kernel, or to the one that goes on from it.
 
-        @return: L{None} if nothing is left to watch.
-        @raise ConnectionLost: if it is gone for good.
+        @param rest: what is to be asked for; L{None} if nothing is left.
+        @raise ConnectionLost: if the kernel is gone for good.
         """
 
 
@@ -175,7 +179,9 @@ class Watcher:
         """Go on where another kernel goes on from the one that was lost."""
         lost, self.connection = self._open(), None
         self._need_ack = False
-        self.connection = self.papa_object.resume(lost, self._progress)
+        self.connection = self.papa_object.resume(lost, lambda found: self._progress.left(found.ask(ListProcesses())))
+        if self.connection is not None:
+            self._progress.began(self.connection.watched)
 
     def close(self) -> None:
         """Acknowledge what was read, and stop watching."""
@@ -211,12 +217,12 @@ class EventReader:
     C{select} on it tells whether there is something to read; L{read} gives all of that.
     """
 
-    def __init__(self, owner: Owner, connection: Connection, *, follow: bool) -> None:
+    def __init__(self, owner: Owner, connection: Connection, request: WatchEvents) -> None:
         """
-        @param follow: whether it is to go on when all there was has been read.
+        @param request: what C{connection} watches.
         """
         self._owner = owner
-        self._follow = follow
+        self._request = replace(request, since=connection.since)
         self._connection: Connection | None = connection
 
     def __enter__(self) -> EventReader:
@@ -249,12 +255,21 @@ class EventReader:
         What has happened since the last call; waits for something.
 
         @return: nothing once all there was has been read, if no more was asked for.
-        @raise ConnectionLost: if the kernel has gone.
+        @raise ConnectionLost: if the kernel has gone, and no other goes on from it.
         @raise TooOld: if more has happened since the last call than the kernel keeps.
         """
-        events = cast("list[Happened] | None", self._open().read_batch())
-        if events is None and self._follow:
+        while True:
+            connection = self._open()
+            try:
+                events = cast("list[Happened] | None", connection.read_batch())
+                break
+            except ConnectionLost:
+                self._connection = None
+                self._connection = self._owner.resume(connection, lambda found: self._request)
+        if events is None and self._request.follow:
             raise fell_behind()
+        if events:
+            self._request = replace(self._request, since=events[-1].number)
         return events or []
 
     def close(self) -> None:

@@ -174,6 +174,15 @@ class KilledTests(AnchoredTestCase):
         with self.client.watch_events(since=0, follow=False) as events:
             self.assertEqual([(each.number, each.name) for each in events], [(1, "a"), (2, "b")])
 
+    def test_follower_goes_on(self) -> None:
+        """Whoever follows events misses none over a kernel's death."""
+        with self.papa_client().watch_events(since=0) as events:
+            self.client.set("a", "1")
+            self.assertEqual([each.number for each in events.read()], [1])
+            self.kill()
+            self.client.set("b", "2")
+            self.assertEqual([(each.number, each.name) for each in events.read()], [(2, "b")])
+
     def test_ends_in_order(self) -> None:
         """SIGTERM to the anchor ends everything but the children, with exit code 0, and no file is left."""
         self.kill()

@@ -184,6 +184,9 @@ class IChild(Interface):
         @raise BadRequest: if it has none, or it was closed.
         """
 
+    def unsent() -> tuple[bytes, bool]:
+        """What of its standard input is still on its way to it, and whether that ends behind it."""
+
     def lend() -> int:
         """
         A pidfd of it.

@@ -9,10 +9,12 @@ date, what still holds is written to a new file.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -74,8 +76,9 @@ class Ledger:
                 self._where[kind, name] = (offset, length)
             else:
                 self._waste += length
+            _apply(self.entries, kind, name, value)
             self._size = offset + length
-        self.entries = read_ledger(self._file)
+        _check_format(self.entries)
         # What does not count is overwritten by the next record.
         os.ftruncate(self._file, self._size)
 
@@ -86,15 +89,27 @@ class Ledger:
 
     def put(self, kind: str, name: str, value: object) -> None:
         """Remember something."""
-        self._write(kind, name, value)
+        try:
+            self._write(kind, name, value)
+        except LimitReached:
+            if not self._waste or not self._rewrite():
+                raise
+            self._write(kind, name, value)
         if self._waste > _LEAST_WASTE and self._waste * 2 > self._size:
             self._rewrite()
 
     def remove(self, kind: str, name: str) -> None:
         """Remember it no more."""
         before = self._where.pop((kind, name), None)
-        if before is not None:
+        if before is None:
+            return
+        try:
             self._waste += before[1] + self._append(_record([kind, name]))
+        except LimitReached:
+            # A new file is without it; and shorter.
+            if not self._rewrite():
+                self._where[kind, name] = before
+                raise
 
     def _write(self, kind: str, name: str, value: object) -> None:
         offset = self._size
@@ -114,10 +129,17 @@ class Ledger:
         self._size += written
         return written
 
-    def _rewrite(self) -> None:
-        """Begin a new file with what still holds; the old one stays in force until that is complete."""
+    def _rewrite(self) -> bool:
+        """
+        Begin a new file with what still holds; the old one stays in force until that is complete.
+
+        @return: whether there was memory for that.
+        """
         old, where, size, waste = self._file, self._where, self._size, self._waste
-        new = os.memfd_create("papa-ledger")
+        try:
+            new = os.memfd_create("papa-ledger")
+        except OSError:
+            return False
         self._file, self._where, self._size, self._waste = new, {}, 0, 0
         try:
             for key, (offset, length) in where.items():
@@ -126,9 +148,10 @@ class Ledger:
         except LimitReached:
             self._file, self._where, self._size, self._waste = old, where, size, waste
             os.close(new)
-            return
+            return False
         self._replaced(new)
         os.close(old)
+        return True
 
 
 def read_ledger(descriptor: int) -> dict[str, dict[str, Any]]:
@@ -139,17 +162,25 @@ def read_ledger(descriptor: int) -> dict[str, dict[str, Any]]:
     """
     entries: dict[str, dict[str, Any]] = {}
     for _, _, (kind, name, *value) in _records(descriptor):
-        if value:
-            entries.setdefault(kind, {})[name] = value[0]
-        else:
-            entries.get(kind, {}).pop(name, None)
+        _apply(entries, kind, name, value)
+    _check_format(entries)
+    return entries
+
+
+def _apply(entries: dict[str, dict[str, Any]], kind: str, name: str, value: list[Any]) -> None:
+    if value:
+        entries.setdefault(kind, {})[name] = value[0]
+    else:
+        entries.get(kind, {}).pop(name, None)
+
+
+def _check_format(entries: dict[str, dict[str, Any]]) -> None:
     found = entries.pop("format", {}).get("")
     if found != FORMAT:
         raise NotAllowed(
             f"The state was written in format {found}, and this papa knows format {FORMAT}: "
             "go on with the version that has written it, or a newer one"
         )
-    return entries
 
 
 def _record(fields: list[object]) -> bytes:
@@ -159,12 +190,13 @@ def _record(fields: list[object]) -> bytes:
 
 def _records(descriptor: int) -> Iterator[tuple[int, int, list[Any]]]:
     """Each record up to the first that is not complete: its place, its length, and what is in it."""
-    log = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    offset = 0
-    while offset + _HEADER.size <= len(log):
-        length, checksum = _HEADER.unpack_from(log, offset)
-        body = log[offset + _HEADER.size : offset + _HEADER.size + length]
-        if not length or len(body) < length or zlib.crc32(body) != checksum:
-            return
-        yield offset, _HEADER.size + length, json.loads(body)
-        offset += _HEADER.size + length
+    size = os.fstat(descriptor).st_size
+    with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) if size else nullcontext(b"") as log:
+        offset = 0
+        while offset + _HEADER.size <= size:
+            length, checksum = _HEADER.unpack_from(log, offset)
+            body = log[offset + _HEADER.size : offset + _HEADER.size + length]
+            if not length or len(body) < length or zlib.crc32(body) != checksum:
+                return
+            yield offset, _HEADER.size + length, json.loads(body)
+            offset += _HEADER.size + length

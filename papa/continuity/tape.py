@@ -17,6 +17,7 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from zope.interface import implementer
@@ -82,6 +83,8 @@ class Tape:
         self._data = self._index = -1
         self._inode = self._size = 0
         self._given_back = self._index_given_back = 0
+        # Of the last entry, if there was no room for it in the index.
+        self._unnoted: tuple[int, bytes] | None = None
         files = list(files)
         if files:
             self._open(*files)
@@ -100,18 +103,34 @@ class Tape:
         @raise OSError: if there is no room.
         """
         if self._data < 0:
-            files = [os.memfd_create("papa-output"), os.memfd_create("papa-index")]
-            self._open(*files)
-            self._made(files)
+            self._make()
+        if self._unnoted is not None:
+            self._note(*self._unnoted)
         self._scratch.note(self._inode, channel, now)
         size = os.splice(pipe, self._data, _MOST, offset_dst=self._size, flags=os.SPLICE_F_NONBLOCK)
         self._size += size
         return size
 
+    def _make(self) -> None:
+        data = os.memfd_create("papa-output")
+        try:
+            index = os.memfd_create("papa-index")
+        except OSError:
+            os.close(data)
+            raise
+        self._open(data, index)
+        self._made([data, index])
+
     def note(self, number: int, end: int, stamp: float, channel: int) -> None:
-        """An entry ends there."""
-        if os.pwrite(self._index, _ENTRY.pack(end, stamp, channel), number * _ENTRY.size) != _ENTRY.size:
+        """An entry ends there. If there is no room to say so, nothing more is recorded before it is said."""
+        with suppress(OSError):
+            self._note(number, _ENTRY.pack(end, stamp, channel))
+
+    def _note(self, number: int, entry: bytes) -> None:
+        self._unnoted = (number, entry)
+        if os.pwrite(self._index, entry, number * _ENTRY.size) != _ENTRY.size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._unnoted = None
 
     def entries(self, number: int, mark: int) -> Iterable[tuple[int, float, int]]:
         """The entries from that number on, to the end of the tape."""

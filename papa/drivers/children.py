@@ -183,6 +183,13 @@ class Child(process.Process):
         self.unregisterProducer()
         self.closeChildFD(0)
 
+    def unsent(self) -> tuple[bytes, bool]:
+        """What of its standard input is still on its way to it, and whether that ends behind it."""
+        writer = self.pipes.get(0)
+        if writer is None:
+            return b"", False
+        return b"".join([writer.dataBuffer[writer.offset :], *writer._tempDataBuffer]), writer.disconnecting
+
     def _check_stdin(self) -> None:
         if 0 not in self.pipes or self.pipes[0].disconnecting:
             raise BadRequest("The standard input of the process is closed")

@@ -164,6 +164,7 @@ class MemoryChild:
         self.paused = self.forgotten = False
         self.stdin: list[bytes] = []
         self.stdin_open = spec.stdin == "pipe"
+        self.untaken = (b"", False)
 
     def write(self, data: bytes) -> None:
         """Take input."""
@@ -174,6 +175,10 @@ class MemoryChild:
         """Take the end of input."""
         self._check_stdin()
         self.stdin_open = False
+
+    def unsent(self) -> tuple[bytes, bool]:
+        """What a test says."""
+        return self.untaken
 
     def _check_stdin(self) -> None:
         if not self.stdin_open:

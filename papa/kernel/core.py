@@ -221,6 +221,10 @@ class Kernel:
         """Close all held sockets and delete their files, when papa ends."""
         self._sockets.remove(())
 
+    def leave(self) -> None:
+        """Have the ledger know what only this kernel does: nothing is asked of it any more, for another goes on."""
+        self._processes.leave()
+
     def remaining(self) -> list[Process]:
         """The processes that still run."""
         return self._processes.remaining()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
 from zope.interface import implementer
 
 from papa.asked.events import WatchEvents
-from papa.errors import BadRequest, TooOld
+from papa.errors import BadRequest, LimitReached, TooOld
 from papa.interfaces import IEventObserver, ILedger, IWatch, IWatchObserver
 from papa.records import Event, Happened
 
@@ -54,15 +55,19 @@ class History:
         self.last += 1
         now = self._now(event)
         self._kept.append(now)
-        self._ledger.remove(_EVENT, str(self.last - self._most))
-        self._ledger.put(_EVENT, str(self.last), (now.timestamp, now.kind, now.name, now.detail))
+        # It has happened, whether there is memory to remember it in or not.
+        with suppress(LimitReached):
+            self._ledger.remove(_EVENT, str(self.last - self._most))
+            self._ledger.put(_EVENT, str(self.last), (now.timestamp, now.kind, now.name, now.detail))
         self._then.happened(event)
         for follower in list(self._followers):
             follower.wake()
 
     def restore(self, entries: Mapping[str, Any]) -> None:
-        """Go on behind what the ledger knows of."""
+        """Go on behind what the ledger knows of; what lies before an event that it misses is not kept."""
         for number, (timestamp, kind, name, detail) in sorted((int(key), entry) for key, entry in entries.items()):
+            if number != self.last + 1:
+                self._kept.clear()
             self._kept.append(Happened(number=number, timestamp=timestamp, kind=kind, name=name, detail=detail))
             self.last = number
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess, WatchProcesses
-from papa.errors import AlreadyDiffers, BadRequest, NotFound, SpawnFailed
+from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotFound, SpawnFailed
 from papa.interfaces import IChild, IChildDriver, IChildObserver, IEventObserver, ILedger, IWatchObserver
 from papa.kernel.cursors import Cursors, HeldCursor
 from papa.kernel.journal import Journal, Place, State
@@ -23,9 +25,10 @@ from papa.records import Closed, Event, Lent, Process
 
 __all__ = ["HeldProcess", "Processes"]
 
-#: The kinds of entry in the ledger, both by key.
+#: The kinds of entry in the ledger, each by key.
 _PROCESS: Final = "process"
 _JOURNAL: Final = "journal"
+_INPUT: Final = "input"
 
 
 @implementer(IChildObserver)
@@ -122,6 +125,8 @@ class HeldProcess:
         )
         process.removed, process._collected = entry["removed"], entry["collected"]
         process.exit_code = entry["exit_code"]
+        if process.removed:
+            process.journal.discard()
         if process.journal.discarding:
             process._child.discard()
         process._perhaps_pause()
@@ -153,6 +158,21 @@ class HeldProcess:
                 cursor.remember(self)
             ledger.put(_JOURNAL, self.key, self.journal.state())
             self.journal.release_tape()
+
+    def leave_input(self) -> None:
+        """Have the ledger know what is still on its way to its standard input."""
+        data, ends = self.child.unsent()
+        if data or ends:
+            self._registry.ledger.put(_INPUT, self.key, (b64encode(data).decode(), ends))
+
+    def take_up_input(self, data: str, ends: bool) -> None:
+        """Send what the papa before has left."""
+        self._registry.ledger.remove(_INPUT, self.key)
+        with suppress(BadRequest):  # It has closed it meanwhile.
+            if data:
+                self.child.write(b64decode(data))
+            if ends:
+                self.child.close_stdin()
 
     @property
     def _lossless(self) -> bool:
@@ -191,7 +211,9 @@ class HeldProcess:
         dropped = self.journal.dropped
         self.journal.stored(channel, size, self._wall())
         if self.journal.dropped != dropped:
-            self._settle()
+            # What cannot be noted for want of memory is dropped anew by the next papa.
+            with suppress(LimitReached):
+                self._settle()
         self._output_kept()
 
     def _output_kept(self) -> None:
@@ -214,16 +236,14 @@ class HeldProcess:
             self.exit_code = code
             # An event that is told twice, should papa be killed in between, is better than one that is never told.
             self._registry.exited(self)
-            if not self.removed:
-                self.remember()
+            self._note()
         self._perhaps_close()
 
     def _perhaps_close(self) -> None:
         if self.exit_code is not None and not self._output_open and self.closed is None:
             self._close(self._wall())
             self._registry.closed(self)
-            if not self.removed:
-                self.remember()
+            self._note()
             self._wake()
             self.perhaps_finish()
 
@@ -231,8 +251,26 @@ class HeldProcess:
         """Let nobody be asked to acknowledge its end if it was made so, and nobody reads it any more."""
         if self.request.forget and self.closed is not None and not (self.readers or self._collected or self.removed):
             self._collected = True
-            self.remember()
+            self._note()
             self.perhaps_forget()
+
+    def _note(self) -> None:
+        """
+        Have the ledger know how it is now, if it has room: whatever has happened must not be stopped by that.
+
+        Without, the next papa is told of the end by whoever tells this one.
+        """
+        if not self.removed:
+            with suppress(LimitReached):
+                self.remember()
+
+    def finish_what_was_begun(self) -> None:
+        """Forget it if the papa before was about to."""
+        if self.removed and self.exit_code is not None:
+            self._registry.forget(self)
+        else:
+            self.perhaps_forget()
+            self.perhaps_finish()
 
     def _close(self, timestamp: float) -> None:
         assert self.exit_code is not None
@@ -261,7 +299,8 @@ class HeldProcess:
     def left(self, place: Place) -> None:
         """A reader has gone."""
         self.journal.leave(place)
-        self._settle()
+        with suppress(LimitReached):
+            self._settle()
         self._perhaps_resume()
         self.perhaps_finish()
 
@@ -355,8 +394,11 @@ class Processes:
                 continue
             self._held[process.name] = by_key[key] = process
         self.cursors.restore(entries, by_key)
+        for key, (data, ends) in list(entries.get(_INPUT, {}).items()):
+            if key in by_key:
+                by_key[key].take_up_input(data, ends)
         for process in by_key.values():
-            process.perhaps_finish()
+            process.finish_what_was_begun()
 
     @staticmethod
     def _check_same(existing: HeldProcess, request: MakeProcess, identity: Identity) -> None:
@@ -451,6 +493,11 @@ class Processes:
             self.ledger.remove(_JOURNAL, process.key)
             process.child.forget()
             self._events.happened(Event(kind="process-removed", name=process.name, detail=process.pid))
+
+    def leave(self) -> None:
+        """Have the ledger know what only this papa does, before another goes on."""
+        for process in self._held.values():
+            process.leave_input()
 
     def remaining(self) -> list[Process]:
         """The processes that still run."""

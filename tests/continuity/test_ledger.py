@@ -100,6 +100,14 @@ class LedgerTests(SynchronousTestCase):
         self.assertIn("no memory", told)
         self.assertEqual(entries, {"value": {"a": "1"}})
 
+    def test_room_is_made(self) -> None:
+        """Where there is no memory left, what is out of date goes first; what still holds can be removed always."""
+        self.assertEqual(apart(_little_room), ["new", {"value": {"b": "2" * 100}}, {}])
+
+    def test_removal_that_fails(self) -> None:
+        """What could not be removed stays, and is still there when the file is written anew."""
+        self.assertEqual(apart(_no_files), ["There is no memory to remember this in: File too large", {"a": "1"}])
+
     def test_from_the_future(self) -> None:
         """A state of another format is refused, with what to do."""
         file = os.memfd_create("future")
@@ -125,6 +133,53 @@ class LedgerTests(SynchronousTestCase):
                 expected.setdefault(kind, {})[name] = value[0]
         found = Ledger(self.fail, files[-1]).entries
         self.assertEqual({kind: each for kind, each in found.items() if each}, {k: v for k, v in expected.items() if v})
+
+
+def _limit(size: int) -> None:
+    """Let no file grow beyond a size, and no signal say so."""
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def _found(file: int) -> dict[str, Any]:
+    return Ledger(print, os.dup(file)).entries
+
+
+def _little_room() -> list[Any]:
+    files: list[int] = []
+    ledger = Ledger(files.append)
+    ledger.put("value", "a", "1" * 100)
+    ledger.put("value", "b", "2" * 100)
+    ledger.put("value", "a", "3" * 100)
+    _limit(os.fstat(files[-1]).st_size)
+    ledger.put("value", "a", "4" * 100)
+    new = "new" if len(files) > 1 else "old"
+    _limit(os.fstat(files[-1]).st_size)
+    ledger.remove("value", "a")
+    left = _found(files[-1])
+    _limit(os.fstat(files[-1]).st_size)
+    ledger.remove("value", "b")
+    return [new, left, _found(files[-1])]
+
+
+def _no_files() -> list[Any]:
+    files: list[int] = []
+    ledger = Ledger(files.append)
+    ledger.put("value", "a", "1")
+    _limit(os.fstat(files[-1]).st_size)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    said = ""
+    try:
+        ledger.remove("value", "a")
+    except LimitReached as error:
+        said = str(error)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    ledger._rewrite()
+    return [said, _found(files[-1])["value"]]
 
 
 def _without_room() -> list[Any]:

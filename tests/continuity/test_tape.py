@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa.continuity.tape import Scratch, Tape
 from papa.kernel.journal import Journal
 from papa.records import STDERR, STDOUT
+from tests.drivers.apart import apart
 from tests.kernel import test_journal
 
 
@@ -163,6 +167,16 @@ class TapeTests(SynchronousTestCase):
         self.tape.release(0, 39_000)
         self.assertLess(os.fstat(self.files[1]).st_blocks, full // 8)
 
+    def test_no_room_in_the_index(self) -> None:
+        """What is on the tape is noted before anything else is put there, though there was no room for it at first."""
+        self.assertEqual(
+            apart(_full_index), {"waits": "No space left on device", "entries": [[3, 1.0, STDOUT], [5, 2.0, STDERR]]}
+        )
+
+    def test_no_descriptor_for_the_index(self) -> None:
+        """A tape that cannot be made leaves nothing behind."""
+        self.assertEqual(apart(_no_descriptor), 0)
+
     def test_killed_at_any_moment(self) -> None:
         """Whenever its writer is killed, a byte is on the tape or in the pipe, and never in both or neither."""
         text = b"".join(b"%07d\n" % number for number in range(40_000))
@@ -215,6 +229,39 @@ select.select([reading], [], [])
 while tape.record(reading, 1, 1.0):
     select.select([reading], [], [])
 """
+
+
+def _full_index() -> dict[str, Any]:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    files: list[int] = []
+    tape = Tape(Scratch(), files.extend)
+    os.write(writing, b"one")
+    tape.record(reading, STDOUT, 1.0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, resource.RLIM_INFINITY))
+    tape.note(0, 3, 1.0, STDOUT)
+    os.write(writing, b"22")
+    found: dict[str, Any] = {}
+    try:
+        tape.record(reading, STDERR, 2.0)
+    except OSError as error:
+        found["waits"] = error.strerror
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    tape.record(reading, STDERR, 2.0)
+    tape.note(1, 5, 2.0, STDERR)
+    return {**found, "entries": list(Tape(Scratch(), print, files).entries(0, 0))}
+
+
+def _no_descriptor() -> int:
+    reading, _ = os.pipe()
+    tape = Tape(Scratch(), print)
+    before = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, 1000))
+    with contextlib.suppress(OSError):
+        tape.record(reading, STDOUT, 1.0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))
+    return len(os.listdir("/proc/self/fd")) - before
 
 
 def _recorded(tape: Tape, pipe: int) -> int:

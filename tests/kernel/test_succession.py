@@ -16,7 +16,7 @@ from papa.commands import (
     Set,
     WatchEvents,
 )
-from papa.errors import AlreadyDiffers
+from papa.errors import AlreadyDiffers, LimitReached, TooOld
 from papa.records import STDERR, STDOUT, Closed, Happened, Hole
 from tests.kernel.building import PLENTY, Bell, House, data, ends, everything, holes
 
@@ -302,6 +302,143 @@ class OutputTests(SynchronousTestCase):
         assert self.house.ledger is not None
         head: int = self.house.ledger.entries["journal"]["1"][0]
         return head
+
+
+class HalfwayTests(SynchronousTestCase):
+    """Kernels that were killed in the middle of something."""
+
+    def setUp(self) -> None:
+        self.house = House(lasting=True)
+        assert self.house.ledger is not None
+        self.entries = self.house.ledger.entries
+
+    def remembered(self, **changed: object) -> None:
+        """Have the ledger be as it is in the middle of something."""
+        assert self.house.ledger is not None
+        self.house.ledger.put("process", "1", {**self.entries["process"]["1"], **changed})
+        self.house.succeed()
+
+    def test_removed_but_not_discarded(self) -> None:
+        """A process that was just removed does not wait for somebody to read it."""
+        child = self.house.child(bufsize=10, overflow="block")
+        child.print(b"x" * 20)
+        child.paused = False  # As the next kernel finds it.
+        self.remembered(removed=True)
+        self.assertFalse(child.paused)
+        self.assertEqual(self.house.process().buffered, 0)
+        child.exit()
+        self.assertEqual(self.house.names(), [])
+
+    def test_removed_but_not_forgotten(self) -> None:
+        """One that had exited when it was removed does not keep its name for ever."""
+        child = self.house.child()
+        child.exit(3)
+        self.remembered(removed=True)
+        self.assertEqual(self.house.names(), [])
+        self.assertTrue(child.forgotten)
+        self.assertEqual(self.entries["process"], {})
+
+    def test_collected_but_not_forgotten(self) -> None:
+        """Nor does one whose end was acknowledged."""
+        self.house.child().exit(3)
+        self.remembered(collected=True)
+        self.assertEqual(self.house.names(), [])
+
+    def test_input_on_its_way(self) -> None:
+        """What a process had not taken yet of its input comes to it from the next kernel, and so does the end of it."""
+        child = self.house.child(stdin="pipe")
+        silent = self.house.child("silent", stdin="pipe")
+        child.untaken = (b"\xffrest", True)
+        self.house.kernel.leave()
+        self.house.succeed()
+        self.assertEqual((child.stdin, child.stdin_open), ([b"\xffrest"], False))
+        self.assertEqual((silent.stdin, silent.stdin_open), ([], True))
+        self.assertEqual(self.entries["input"], {})
+
+    def test_input_that_is_closed(self) -> None:
+        """A process that has closed its input meanwhile is spared it."""
+        child = self.house.child(stdin="pipe")
+        child.untaken = (b"rest", False)
+        self.house.kernel.leave()
+        child.stdin_open = False
+        self.house.succeed()
+        self.assertEqual(child.stdin, [])
+
+
+class NoMemoryTests(SynchronousTestCase):
+    """There is nothing left to remember things in: what happens, happens all the same."""
+
+    def setUp(self) -> None:
+        self.house = House(lasting=True)
+
+    def run_out(self) -> None:
+        assert self.house.ledger is not None
+
+        def refuse(*_: object) -> None:
+            raise LimitReached("no memory")
+
+        self.patch(self.house.ledger, "put", refuse)
+        self.patch(self.house.ledger, "remove", refuse)
+
+    def test_output_and_end(self) -> None:
+        """Output is kept and bounded, an exit is known, and neither fails for whoever tells of it."""
+        child = self.house.child(bufsize=100)
+        watch = self.house.watch("job", observe=True)
+        self.run_out()
+        for _ in range(30):
+            self.house.wall.now += 1
+            child.print(b"x" * 10)
+        child.exit(3)
+        self.assertEqual(ends(everything(watch)), [("job", 3)])
+        watch.stop()
+        process = self.house.process()
+        self.assertEqual((process.exit_code, process.captured), (3, 300))
+
+    def test_the_next_kernel(self) -> None:
+        """The next kernel finds out by itself what could not be remembered."""
+        child = self.house.child(bufsize=100)
+        self.run_out()
+        for _ in range(30):
+            self.house.wall.now += 1
+            child.print(b"x" * 10)
+        child.exit(3)
+        before = everything(self.house.watch("job", observe=True))
+        self.house.succeed()
+        after = everything(self.house.watch("job", observe=True))
+        self.assertEqual((data(after), ends(after)), (data(before), [("job", 3)]))
+        self.assertEqual(sum(hole.size for hole in holes(after)), sum(hole.size for hole in holes(before)))
+
+    def test_nothing_is_given_back(self) -> None:
+        """What the next kernel will look for is not given back to the system."""
+        child = self.house.child(bufsize=100)
+        self.run_out()
+        for _ in range(30):
+            self.house.wall.now += 1
+            child.print(b"x" * 10)
+        assert child.tape is not None
+        self.assertEqual(child.tape.released, (0, 0))
+
+    def test_values(self) -> None:
+        """What is asked for is refused, and changes nothing."""
+        self.house.kernel.set(Set(name="a", value="1"))
+        self.run_out()
+        for value in ("2", None):
+            with self.assertRaises(LimitReached):
+                self.house.kernel.set(Set(name="a", value=value))
+        self.assertEqual(self.house.kernel.get(Get(name="a")), "1")
+
+    def test_events_with_a_gap(self) -> None:
+        """An event that could not be remembered makes those before it unknown; numbers never mean another event."""
+        self.house.kernel.set(Set(name="a", value="1"))
+        self.house.kernel.set(Set(name="b", value="1"))
+        self.house.kernel.set(Set(name="c", value="1"))
+        assert self.house.ledger is not None
+        del self.house.ledger.entries["event"]["2"]
+        self.house.succeed()
+        told = self.house.kernel.watch(WatchEvents(since=2), Bell()).take(PLENTY)
+        self.assertEqual([(each.number, each.name) for each in told if isinstance(each, Happened)], [(3, "c")])
+        with self.assertRaises(TooOld):
+            self.house.kernel.watch(WatchEvents(since=1), Bell())
 
 
 _STEPS = st.lists(

@@ -13,10 +13,14 @@ import fcntl
 import os
 import socket
 import stat
+from typing import Final
 
 from papa.errors import SocketFailed
 
 __all__ = ["SocketPath"]
+
+#: More than is ever written to a lock file, in bytes.
+_LONGEST: Final = 64
 
 
 class SocketPath:
@@ -53,9 +57,9 @@ class SocketPath:
         """
         claimed = cls.__new__(cls)
         claimed.path, claimed.lock, claimed._identity = path, lock, None
-        with contextlib.suppress(FileNotFoundError):
-            found = os.lstat(path)
-            claimed._identity = (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+        with contextlib.suppress(ValueError):
+            device, inode = os.pread(lock, _LONGEST, 0).split()
+            claimed._identity = (int(device), int(inode))
         return claimed
 
     def _clear(self) -> None:
@@ -84,6 +88,10 @@ class SocketPath:
         sock.bind(self.path)
         found = os.lstat(self.path)
         self._identity = (found.st_dev, found.st_ino)
+        # For whoever goes on with it: what will lie here then need not be ours.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.lock, 0)
+            os.pwrite(self.lock, b"%d %d\n" % self._identity, 0)
         if mode is not None and stat.S_IMODE(found.st_mode) != mode:
             self._widen(mode)
 

@@ -56,6 +56,14 @@ class PathTestCase(SynchronousTestCase):
     def open_files(self) -> int:
         return len(os.listdir("/proc/self/fd"))
 
+    def adopted(self) -> SocketPath:
+        """A path that was claimed, and whose claim somebody else goes on with after the claimant was killed."""
+        before = SocketPath(self.path)
+        sock = socket.socket(socket.AF_UNIX)
+        self.addCleanup(sock.close)
+        before.bind(sock, 0o600)
+        return SocketPath.adopted(self.path, before.lock)
+
     def refused(self) -> str:
         """What is said of a path that cannot be claimed; nothing has changed by it."""
         before, names = self.open_files(), self.names()
@@ -524,3 +532,22 @@ def _take_from_sticky_folder() -> str:
         return "it was claimed"
     finally:
         shutil.rmtree(folder)
+
+
+class AdoptedTests(PathTestCase):
+    """Paths that another papa has claimed before."""
+
+    def test_given_back(self) -> None:
+        """The socket that is still there goes with its claim."""
+        self.adopted().release(unlink=True)
+        self.assertEqual(self.names(), [])
+
+    def test_what_is_not_ours(self) -> None:
+        """What somebody else has put there meanwhile stays: it may be serving."""
+        adopted = self.adopted()
+        os.rename(self.path, f"{self.path}.old")
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(self.path)
+            again = SocketPath.adopted(self.path, adopted.lock)
+            again.release(unlink=True)
+        self.assertEqual(self.names(), ["s", "s.old"])

@@ -84,23 +84,34 @@ class Preparation:
 
     def _prepare(self) -> None:
         """Runs in the child. What goes wrong is written to papa, for Popen reports only that something did."""
-        step = "set its limits"
+        step = "take over its sockets"
         try:
+            self._take_over()
             for name, limits in self._spec.rlimits.items():
                 step = f"set rlimit {name}={limits[0]}:{limits[1]}"
                 resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), limits)
             step = f"become uid {self._spec.identity.uid}"
             if self._spec.identity.changed:
                 become(self._spec.identity)
-            step = "take over its sockets"
-            for target, copy in self._copies.items():
-                os.dup2(copy, target)
+            step = "be told of its sockets"
             if self._spec.listen:
                 self._introduce()
         except BaseException as error:
             assert self._report is not None
             os.write(self._report[1], f"the process could not {step}: {error}".encode())
             raise
+
+    def _take_over(self) -> None:
+        """Have its sockets lie where it is to find them, which may be beyond the limit that it begins with."""
+        if not self._copies:
+            return
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        beyond = max(self._copies) + 1
+        if beyond > soft != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (beyond, hard))
+        for target, copy in self._copies.items():
+            os.dup2(copy, target)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def _introduce(self) -> None:
         """Tell the child what it finds at which number."""

@@ -87,6 +87,10 @@ class PreparationTests(SynchronousTestCase):
         """Two that are to lie where the other is are exchanged in the child."""
         self.assertEqual(apart(_exchanged), [True, True])
 
+    def test_beyond_the_limit(self) -> None:
+        """A child finds its socket where it was promised, though that is beyond the limit that it begins with."""
+        self.assertEqual(apart(_beyond), [True, 200])
+
 
 class StepTests(SynchronousTestCase):
     """What is done in the child."""
@@ -169,6 +173,18 @@ def _exchanged() -> list[bool]:
         assert preparation.function is not None
         preparation.function()
         return [os.fstat(each.fileno()).st_ino == other for each, other in zip((two, one), was, strict=True)]
+
+
+def _beyond() -> list[Any]:
+    sock = socket.create_server(("127.0.0.1", 0))
+    was = os.fstat(sock.fileno()).st_ino
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))
+    os.dup2(2, 500)
+    with Preparation(spec("prog", identity=own(), descriptors={500: sock.fileno()}), {}) as preparation:
+        assert preparation.function is not None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 1000))
+        preparation.function()
+        return [os.fstat(500).st_ino == was, resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
 
 
 def _failing_steps() -> list[str]:

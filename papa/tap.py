@@ -40,8 +40,13 @@ from papa.wire.messages import PROTOCOL_VERSION, Greeting
 __all__ = ["Options", "makeService"]
 
 
-#: How long clients have for hearing the last answers when papa gives way, in seconds.
-_FAREWELL: Final = 1.0
+#: How long clients have for hearing the last answers when papa gives way, in seconds: all others wait for the slowest.
+_FAREWELL: Final = 0.3
+
+
+#: So many descriptors fewer a kernel may have than its anchor, which has to hold what the kernel has, and than the
+#: next kernel while it takes all of that over.
+_FOR_OTHERS: Final = 64
 
 
 class Options(usage.Options):
@@ -158,6 +163,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         way = _GivingWay(reactor, mooring, attendance, service)
         attendance.give_way = way
         reactor.callWhenRunning(way.on_signal, ignored)
+        reactor.callWhenRunning(limit.keep_back, _FOR_OTHERS)
     if options["lifeline-fd"] is not None:
         _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
     return service
@@ -259,6 +265,10 @@ class _GivingWay:
 
     def _end(self) -> None:
         """End as if killed: an orderly end would close pipes, and take that for their children's doing."""
+        try:
+            self._service.leave()
+        except Error as error:
+            self._log.error("what is on its way to processes is lost: {error}", error=error)
         self._log.info("papa ends: another kernel goes on")
         sys.stderr.flush()
         os._exit(0)

@@ -11,6 +11,7 @@ It has one thread, uses the standard library only, and sleeps until something ha
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -24,7 +25,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from papa.childspec import ChildSpec, Identity
-from papa.continuity.channel import Channel
+from papa.continuity.channel import Channel, DescriptorsLost
 from papa.daemon.logfile import LogFile
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.starting import start
@@ -43,6 +44,9 @@ _QUIET: Final = 3.0
 _GIVE_UP_AFTER: Final = 3
 #: What is held keeps clear of the numbers that a kernel has, under which children are to find their sockets.
 _LOWEST: Final = 4096
+
+#: What passes: no room, no memory, or too many descriptors of this user on their way.
+_LATER: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
 
 #: Of prctl(2).
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -133,10 +137,10 @@ class _Kernel:
             try:
                 if self.open:
                     self.channel.send(message, descriptors, wait=False)
-            except BlockingIOError:
-                return
-            except OSError:
-                pass  # It has gone, which its end will tell.
+            except OSError as error:
+                if error.errno in _LATER:
+                    return
+                # It has gone, which its end will tell.
             self.waiting.popleft()
             if given:
                 for descriptor in descriptors:
@@ -257,7 +261,7 @@ class Anchor:
     def _listen(self, kernel: _Kernel) -> None:
         """Do what a kernel says; one that is not understood is killed, since what it holds would be guesswork."""
         try:
-            while kernel.open and (told := kernel.channel.receive(wait=False)) is not None:
+            while kernel.open and (told := _received(kernel)) is not None:
                 message, descriptors = told
                 self._does[message["do"]](kernel, message, descriptors)
         except BlockingIOError:
@@ -297,7 +301,8 @@ class Anchor:
     # What a kernel asks for
 
     def _hold(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
-        before = self._held.pop(message["key"], None)
+        # In the place of what it replaces: what was held first is handed over first, and gets the lowest numbers.
+        before = self._held.get(message["key"])
         self._held[message["key"]] = _Held(descriptors)
         if before is not None:
             before.close()
@@ -407,14 +412,15 @@ class Anchor:
         if kernel.leaving or not self._has_served:
             self._exit_code = code if code >= 0 else 128 - code
             return
+        if self._ending:
+            self._exit_code = 0
+            return
         if self._successor is not None and self._successor.rehearsed:
             self._promote(self._successor)
             return
         _say(f"kernel {kernel.pid} {_how(code)}: another is started, and goes on with what is held")
         if not kernel.served:
             self._failed()
-        if self._ending:
-            self._exit_code = 0
 
     def _failed(self) -> None:
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures)
@@ -469,6 +475,19 @@ def _adopt_orphans() -> None:
     """Be the parent of what a kernel leaves when it ends: of the copy of itself that waits to be the next one."""
     with suppress(AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _received(kernel: _Kernel) -> tuple[dict[str, Any], list[int]] | None:
+    """What a kernel says next; that a child cannot be started for want of descriptors it is told at once."""
+    while True:
+        try:
+            return kernel.channel.receive(wait=False)
+        except DescriptorsLost as lost:
+            if lost.message.get("do") != "spawn":
+                raise
+            kernel.say(
+                {"failed": lost.message["key"], "error": "LimitReached", "message": f"Cannot start it now: {lost}"}
+            )
 
 
 def _spec(fields: dict[str, Any], inherited: dict[int, int], listen: tuple[tuple[str, int], ...]) -> ChildSpec:

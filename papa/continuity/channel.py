@@ -14,7 +14,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["MOST_DESCRIPTORS", "Channel"]
+__all__ = ["MOST_DESCRIPTORS", "Channel", "DescriptorsLost"]
 
 #: How many descriptors the system lets go with one message: SCM_MAX_FD, less the memory file.
 MOST_DESCRIPTORS: Final = 252
@@ -22,6 +22,18 @@ MOST_DESCRIPTORS: Final = 252
 _MOST: Final = 32768
 _IN_FILE: Final = b"@"
 _SPACE: Final = socket.CMSG_SPACE((MOST_DESCRIPTORS + 1) * array.array("i").itemsize)
+
+
+class DescriptorsLost(OSError):
+    """
+    A message has come, and too many files are open to have what came beside it.
+
+    @ivar message: what it said, if it was not in a file.
+    """
+
+    def __init__(self, message: Mapping[str, Any]) -> None:
+        super().__init__("too many open files to receive what was sent")
+        self.message = message
 
 
 class Channel:
@@ -74,7 +86,7 @@ class Channel:
 
         @return: L{None} if the other side has gone.
         @raise BlockingIOError: if there is none yet, and C{wait} is not set.
-        @raise OSError: if its descriptors were lost, because there are too many open.
+        @raise DescriptorsLost: if its descriptors were, because there are too many open.
         """
         flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
         try:
@@ -89,7 +101,7 @@ class Channel:
         if told & socket.MSG_CTRUNC:
             for descriptor in received:
                 os.close(descriptor)
-            raise OSError("too many open files to receive what was sent")
+            raise DescriptorsLost({} if body == _IN_FILE else json.loads(body))
         if not body:
             return None
         if body == _IN_FILE:

@@ -42,6 +42,8 @@ class AnchoredChild(Child):
 
     What the anchor holds of it: under C{process KEY} papa's ends of its output and a pidfd, under C{stdin KEY} that of
     its input, under C{tape KEY} the files of its tape.
+
+    @ivar held: whether it holds anything else than how it has ended, and the tape.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class AnchoredChild(Child):
         self._link = link
         self._wall = wall
         self._key = spec.key
+        self._paused = False
+        self.held = True
         super().__init__(reactor, spec, *args, **kwargs)
         link.when_exited(f"process {spec.key}", self._exited)
 
@@ -110,6 +114,13 @@ class AnchoredChild(Child):
             self._link.drop(f"stdin {self._key}")
         super().childConnectionLost(childFD, reason)
 
+    def maybeCallProcessEnded(self) -> None:
+        """If it has ended, and so has its output, there is nothing to hold but its code."""
+        super().maybeCallProcessEnded()
+        if self.lostProcess and not self.pipes and self.held:
+            self.held = False
+            self._link.hold(f"process {self._key}", [])
+
     def discard(self) -> None:
         """Its output is read, and nobody has it."""
         if self.tape is not None:
@@ -119,6 +130,7 @@ class AnchoredChild(Child):
 
     def forget(self) -> None:
         """Have the anchor let go of it."""
+        self.held = False
         self.discard()
         self._link.drop(f"process {self._key}", f"stdin {self._key}")
 
@@ -164,7 +176,9 @@ class AnchoredChildren:
         for end in self._link.take(f"stdin {spec.key}"):
             ends[0] = end
         handle = held[len(channels)] if len(held) > len(channels) else None
-        return self._child(spec, observer, pid, ends, handle, self._link.take(f"tape {spec.key}"))
+        child = self._child(spec, observer, pid, ends, handle, self._link.take(f"tape {spec.key}"))
+        child.held = bool(held)
+        return child
 
     def _child(
         self,

@@ -15,8 +15,10 @@ from zope.interface import implementer
 
 from papa import errors
 from papa.childspec import ChildSpec
-from papa.continuity.channel import Channel
-from papa.errors import SpawnFailed
+from papa.continuity.channel import MOST_DESCRIPTORS, Channel
+from papa.drivers.sockets import moved
+from papa.drivers.starting import explain
+from papa.errors import LimitReached, SpawnFailed
 from papa.interfaces import IHolder, ILine
 
 __all__ = ["AnchorLink"]
@@ -86,6 +88,17 @@ class AnchorLink:
         """Hold these."""
         self._send({"do": "hold", "key": key}, descriptors)
 
+    def place(self, numbers: Mapping[str, int]) -> None:
+        """Have the first of what is held under each of these keys lie under that number, whatever lies there now."""
+        wanted = set(numbers.values())
+        for descriptors in self._held.values():
+            for place, descriptor in enumerate(descriptors):
+                if descriptor in wanted:
+                    descriptors[place] = moved(descriptor, max(wanted) + 1)
+        for key, number in numbers.items():
+            if descriptors := self._held.get(key, []):
+                descriptors[0] = moved(descriptors[0], number)
+
     def take(self, key: str) -> Sequence[int]:
         """Those that the kernel before had."""
         return self._held.pop(key, ())
@@ -118,17 +131,26 @@ class AnchorLink:
         fields = dataclasses.asdict(dataclasses.replace(spec, descriptors={}, listen=()))
         del fields["descriptors"], fields["listen"], fields["key"], fields["captured"]
         listen = [descriptor for _, descriptor in spec.listen]
-        self._send(
-            {
-                "do": "spawn",
-                "key": key,
-                "spec": fields,
-                "streams": list(streams),
-                "inherited": list(spec.descriptors),
-                "listen": [name for name, _ in spec.listen],
-            },
-            [*streams.values(), *spec.descriptors.values(), *listen, *kept],
-        )
+        message: Mapping[str, Any] = {
+            "do": "spawn",
+            "key": key,
+            "spec": fields,
+            "streams": list(streams),
+            "inherited": list(spec.descriptors),
+            "listen": [name for name, _ in spec.listen],
+        }
+        sent = [*streams.values(), *spec.descriptors.values(), *listen, *kept]
+        if len(sent) > MOST_DESCRIPTORS:
+            raise LimitReached(f"Cannot start {spec.args[0]!r}: it is given too many sockets: {len(sent)} descriptors")
+        try:
+            # Once it was started it is too late to find that there is no number left for its pidfd.
+            reserved = os.dup(self._channel.fileno())
+            try:
+                self._channel.send(message, sent)
+            finally:
+                os.close(reserved)
+        except OSError as error:
+            raise explain(error, spec) from error
         while True:
             try:
                 message, descriptors = self._next()
@@ -170,7 +192,7 @@ class AnchorLink:
         """Hear what the anchor tells."""
         try:
             while (told := self._channel.receive(wait=False)) is not None:
-                self._told(told[0])
+                self._hear(told[0])
         except BlockingIOError:
             return None
         self._log.error("the anchor has gone: this kernel goes on, and nobody would go on from it")
@@ -181,7 +203,14 @@ class AnchorLink:
 
     def _tell_later(self) -> None:
         while self._later:
-            self._told(self._later.popleft())
+            self._hear(self._later.popleft())
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        """Do what it asks; should papa fail at that, it goes on hearing."""
+        try:
+            self._told(message)
+        except Exception:  # noqa: BLE001 - the edge: nothing may pass it
+            self._log.failure("papa failed at what the anchor told")
 
     def _told(self, message: Mapping[str, Any]) -> None:
         if "exited" in message:

@@ -15,7 +15,7 @@ from papa.continuity.ledger import Ledger
 from papa.continuity.link import AnchorLink
 from papa.continuity.rehearsal import rehearse
 from papa.continuity.tape import Scratch
-from papa.drivers.sockets import SystemSockets
+from papa.drivers.sockets import SystemSockets, holder_key
 from papa.errors import Error, NotAllowed
 from papa.interfaces import IEventObserver
 from papa.kernel.core import Kernel
@@ -48,9 +48,11 @@ class Mooring:
         """
         self._reactor = reactor
         self._wall = wall
+        self._gives_way = False
         self.link = AnchorLink(Channel(descriptor), reactor)
         self.link.receive_all(rehearse)
         self.ledger = Ledger(lambda file: self.link.hold(_LEDGER, [file]), *self.link.take(_LEDGER))
+        self.link.place(self._numbers())
         taken = self.link.take(_SCRATCH)
         self._scratch = Scratch(*taken)
         if not taken:
@@ -60,6 +62,11 @@ class Mooring:
         if not found:
             self.ledger.put("kernel", "identity", self.identity)
 
+    def _numbers(self) -> dict[str, int]:
+        """By what number children know each socket: it is to lie there before anything else does."""
+        entries = self.ledger.entries.get("socket", {}).items()
+        return {holder_key(name): entry["fileno"] for name, entry in entries if entry["fileno"] is not None}
+
     def give_way(self, python: str, done: Callable[[Error | None], object], retire: Callable[[], object]) -> None:
         """
         Have another kernel started, and give way to it once it has shown that it can go on.
@@ -68,7 +75,13 @@ class Mooring:
         @param done: called when it has, or with why nothing comes of it; then C{retire}.
         """
 
+        if self._gives_way:
+            done(NotAllowed("An upgrade is under way already"))
+            return
+        self._gives_way = True
+
         def refused(reason: str) -> None:
+            self._gives_way = False
             self._log.error("papa goes on, for the next cannot: {reason}", reason=reason)
             done(NotAllowed(f"The next kernel cannot go on: {reason}"))
 

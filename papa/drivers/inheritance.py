@@ -55,6 +55,13 @@ class DescriptorLimit:
             self._fill()
         return self._own
 
+    def keep_back(self, count: int) -> None:
+        """Do with so many descriptors less, or half as many as there may be."""
+        own = self._own - min(count, self._own // 2)
+        if own > self._started_with != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (own, self._hard))
+            self._own = own
+
     def restore(self) -> None:
         """Go back to the limit that papa was started with."""
         if self._own != self._started_with:

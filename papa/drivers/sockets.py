@@ -18,7 +18,7 @@ from papa.drivers.paths import SocketPath
 from papa.errors import Error, SocketFailed
 from papa.interfaces import IHeldSocket, IHolder, ISocketDriver
 
-__all__ = ["HeldSocket", "SystemSockets", "listen_tcp", "listen_unix"]
+__all__ = ["HeldSocket", "SystemSockets", "holder_key", "listen_tcp", "listen_unix", "moved"]
 
 #: Held sockets keep clear of the numbers that LISTEN_FDS and a program's own first files take.
 _LOWEST: Final = 64
@@ -78,7 +78,9 @@ class HeldSocket:
     def share(self, holder: IHolder) -> None:
         """Have somebody else hold it as well, until it is closed."""
         self.shared_with(holder)
-        holder.hold(_key(self._spec), [self._sock.fileno(), *([] if self._path is None else [self._path.lock])])
+        holder.hold(
+            holder_key(self._spec.name), [self._sock.fileno(), *([] if self._path is None else [self._path.lock])]
+        )
 
     def shared_with(self, holder: IHolder) -> None:
         """Somebody else holds it as well, until it is closed."""
@@ -86,7 +88,7 @@ class HeldSocket:
 
     def close(self, unlink: bool = True) -> None:
         """Close it, and delete its file."""
-        self._holder.drop(_key(self._spec))
+        self._holder.drop(holder_key(self._spec.name))
         self._sock.close()
         if self._path is not None:
             self._path.release(unlink=unlink)
@@ -121,11 +123,11 @@ class SystemSockets:
 
     def adopt(self, spec: MakeSocket, fileno: int | None) -> HeldSocket:
         """Go on with a socket that the papa before has held."""
-        descriptors = self._holder.take(_key(spec))
+        descriptors = self._holder.take(holder_key(spec.name))
         if not descriptors:
             raise SocketFailed(f"Socket {spec.name} was held, and is no longer")
         number, *lock = descriptors
-        sock = socket.socket(fileno=_moved(number, fileno))
+        sock = socket.socket(fileno=moved(number, fileno))
         path = SocketPath.adopted(spec.path, lock[0]) if lock and spec.path is not None else None
         held = HeldSocket(spec, sock, path)
         held.shared_with(self._holder)
@@ -145,12 +147,17 @@ class SystemSockets:
             raise SocketFailed(f"Cannot hold {name}: {error}") from error
 
 
-def _key(spec: MakeSocket) -> str:
-    return f"socket {spec.name}"
+def holder_key(name: str) -> str:
+    """Under what a holder holds the socket of that name, and behind it the lock of its path."""
+    return f"socket {name}"
 
 
-def _moved(descriptor: int, number: int | None) -> int:
-    """The same under another number, if that is free: children may have been told of it."""
+def moved(descriptor: int, number: int | None) -> int:
+    """
+    The same under another number, or the next one that is free: children may have been told of it.
+
+    @return: what takes the place of the descriptor, which stays as it is where there is none.
+    """
     if number is None or number == descriptor:
         return descriptor
     try:
@@ -266,7 +273,7 @@ def _failed(spec: MakeSocket, error: OSError) -> SocketFailed:
 
 def _lifted(sock: socket.socket) -> socket.socket:
     """The same socket under a number that is clear of the low ones, if there is one left."""
-    return socket.socket(fileno=_moved(sock.detach(), _LOWEST))
+    return socket.socket(fileno=moved(sock.detach(), _LOWEST))
 
 
 def listen_tcp(host: str, port: int, backlog: int) -> socket.socket:

@@ -74,6 +74,12 @@ class DescriptorLimitTests(SynchronousTestCase):
         """When there was no descriptor left to keep in reserve, one is taken as soon as there is."""
         self.assertEqual(apart(_room_after_shortage), [0, 2])
 
+    def test_kept_back(self) -> None:
+        """Papa can do with fewer than the system allows, but never with fewer than it was started with."""
+        self.assertEqual(apart(_kept_back, 100, 500, 64), [436, 100, 436])
+        self.assertEqual(apart(_kept_back, 10, 80, 64), [40, 10, 40])
+        self.assertEqual(apart(_kept_back, 450, 500, 64), [500, 450, 500])
+
     def test_no_limit_at_all(self) -> None:
         """A papa that may have any number of files does not ask for all of them, and keeps what it had."""
         told, soft = apart(_unlimited)
@@ -123,6 +129,17 @@ class DescriptorTests(SynchronousTestCase):
     def test_shut(self) -> None:
         """None but the standard streams would reach a child by itself."""
         self.assertEqual(apart(_shut), {"before": [0, 1, 2, 50, 60], "after": [0, 1, 2]})
+
+
+def _kept_back(soft: int, hard: int, count: int) -> list[int]:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limit = DescriptorLimit()
+    limit.raise_to_most()
+    limit.keep_back(count)
+    found = [resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+    with limit.as_started():
+        found.append(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return [*found, resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
 
 
 def _limits(soft: int, hard: int) -> dict[str, Any]:

@@ -1,0 +1,280 @@
+"""The kernel's end of the line to its anchor, with a test at the other."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from typing import Any
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from papa.childspec import ChildSpec, Identity
+from papa.continuity.channel import Channel
+from papa.continuity.link import AnchorLink
+from papa.errors import BadRequest, LimitReached, SpawnFailed
+from tests.drivers.apart import apart
+from tests.drivers.contracts import spec
+
+
+def _spec(**fields: Any) -> ChildSpec:
+    return spec("x", key="1", identity=Identity(uid=1, gid=2), **fields)
+
+
+class LinkTestCase(SynchronousTestCase):
+    """Tests with a line."""
+
+    def setUp(self) -> None:
+        ours, self.anchor = Channel.pair()
+        self.addCleanup(self.anchor.close)
+        self.addCleanup(ours.close)
+        self.reactor = MemoryReactorClock()
+        self.link = AnchorLink(ours, self.reactor)
+
+    def told(self) -> list[tuple[dict[str, Any], int]]:
+        """What the anchor was told since, and with how many descriptors."""
+        found = []
+        while True:
+            try:
+                received = self.anchor.receive(wait=False)
+            except BlockingIOError:
+                return found
+            assert received is not None
+            message, descriptors = received
+            found.append((message, len(descriptors)))
+            for each in descriptors:
+                os.close(each)
+
+    def file(self) -> int:
+        descriptor = os.open(os.devnull, os.O_RDONLY)
+        self.addCleanup(os.close, descriptor)
+        return descriptor
+
+    def hand_over(self, **held: int | None) -> None:
+        """Tell of what is held, each with a descriptor; the pid is that of a child."""
+        for key, pid in held.items():
+            self.anchor.send({"held": key, "pid": pid}, [self.file()])
+        self.anchor.send({"welcome": 3})
+        self.link.receive_all(self.fail)
+
+
+class TakingOverTests(LinkTestCase):
+    """Before the kernel serves."""
+
+    def test_everything(self) -> None:
+        """What is held is there to be taken, once; and it is known which of it are children."""
+        self.hand_over(a=None, b=77)
+        self.assertEqual((self.link.kernels, self.link.pid_of("a"), self.link.pid_of("b")), (3, None, 77))
+        (taken,) = self.link.take("a")
+        os.close(taken)
+        self.assertEqual((self.link.take("a"), self.link.take("c")), ((), ()))
+        for each in self.link.take("b"):
+            os.close(each)
+
+    def test_what_nobody_took(self) -> None:
+        """What this kernel has no use for is held no more when it serves, by neither."""
+        before = len(os.listdir("/proc/self/fd"))
+        self.hand_over(a=None, b=None)
+        os.close(self.link.take("b")[0])
+        self.link.serve()
+        self.assertEqual(self.told(), [({"do": "drop", "keys": ["a"]}, 0), ({"do": "ready"}, 0)])
+        self.assertEqual(len(os.listdir("/proc/self/fd")) - before, 2)  # Those of the test.
+        self.assertEqual(self.reactor.getReaders(), [self.link])
+
+    def test_anchor_gone(self) -> None:
+        """A kernel whose anchor has gone before it knew everything cannot go on."""
+        self.anchor.send({"held": "a", "pid": None}, [self.file()])
+        self.anchor.close()
+        self.assertRaises(ConnectionError, self.link.receive_all, self.fail)
+
+    def test_numbers(self) -> None:
+        """What children know by number lies there before anything else does, whatever lay there."""
+        sockets = [socket.socket() for _ in range(3)]
+        for each in sockets:
+            self.addCleanup(each.close)
+        inodes = [os.fstat(each.fileno()).st_ino for each in sockets]
+        for key, each in zip("abc", sockets, strict=True):
+            self.anchor.send({"held": key, "pid": None}, [each.fileno(), self.file()])
+        self.anchor.send({"welcome": 2})
+        self.link.receive_all(self.fail)
+        held = {key: self.link._held[key][0] for key in "abc"}
+        # The number of one is where another has come to lie, and that of the other beyond all.
+        self.link.place({"a": held["c"], "b": 300, "gone": 301})
+        taken = {key: self.link.take(key) for key in "abc"}
+        self.assertEqual((taken["a"][0], taken["b"][0]), (held["c"], 300))
+        self.assertEqual([os.fstat(taken[key][0]).st_ino for key in "abc"], inodes)
+        for each in taken.values():
+            for descriptor in each:
+                os.close(descriptor)
+
+    def test_rehearsal(self) -> None:
+        """Whether it could go on it tells before it does, with why not."""
+        failures = [None, ValueError("no")]
+
+        def rehearse(descriptor: int) -> None:
+            os.fstat(descriptor)
+            failure = failures.pop(0)
+            if failure is not None:
+                raise failure
+
+        for _ in range(2):
+            self.anchor.send({"rehearse": True}, [self.file()])
+        self.anchor.send({"welcome": 1})
+        before = len(os.listdir("/proc/self/fd"))
+        self.link.receive_all(rehearse)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        said = [message["error"] for message, _ in self.told()]
+        self.assertEqual(said, [None, "ValueError: no"])
+
+
+class ServingTests(LinkTestCase):
+    """While the kernel serves."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hand_over()
+        self.link.serve()
+        self.told()
+
+    def hear(self) -> None:
+        self.assertIsNone(self.link.doRead())
+
+    def test_hold_and_drop(self) -> None:
+        """What is to be held goes with its key; to drop nothing is not worth a word."""
+        self.link.hold("a", [self.file()])
+        self.link.drop("a", "b")
+        self.link.drop()
+        self.link.goodbye()
+        self.assertEqual(
+            self.told(),
+            [({"do": "hold", "key": "a"}, 1), ({"do": "drop", "keys": ["a", "b"]}, 0), ({"do": "goodbye"}, 0)],
+        )
+
+    def test_exits(self) -> None:
+        """An exit is told once to who asked, and to nobody if that is not wanted any more."""
+        codes: list[int] = []
+        for key in "ab":
+            self.link.when_exited(key, codes.append)
+        self.link.drop("b")
+        for key in "aabc":
+            self.anchor.send({"exited": key, "code": 3})
+        self.hear()
+        self.assertEqual(codes, [3])
+
+    def test_who_fails_at_it(self) -> None:
+        """If one thing fails that the anchor tells, the next is heard all the same."""
+        codes: list[int] = []
+        self.link.when_exited("a", lambda code: 1 // 0)
+        self.link.when_exited("b", codes.append)
+        for key in "ab":
+            self.anchor.send({"exited": key, "code": 3})
+        self.hear()
+        self.assertEqual(codes, [3])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_upgrade(self) -> None:
+        """It is told once why nothing comes of it, or to retire."""
+        refusals: list[str] = []
+        retired: list[bool] = []
+        self.link.retire = lambda: retired.append(True)
+        self.link.upgrade(["python", "x"], self.file(), refusals.append)
+        self.assertEqual(self.told(), [({"do": "upgrade", "argv": ["python", "x"]}, 1)])
+        for _ in range(2):
+            self.anchor.send({"refused": "no"})
+        self.anchor.send({"retire": True})
+        self.hear()
+        self.assertEqual((refusals, retired), (["no"], [True]))
+
+    def test_anchor_gone(self) -> None:
+        """The kernel goes on without its anchor: nothing that it says fails, but no child can be started."""
+        self.anchor.close()
+        found = self.link.doRead()
+        assert isinstance(found, Failure)
+        self.link.connectionLost(found)
+        self.link.hold("a", [])
+        self.assertEqual((self.link.logPrefix(), self.link.fileno() > 0), ("papa anchor", True))
+        self.assertRaises(SpawnFailed, self.link.spawn, "a", _spec(), {}, ())
+
+
+class SpawnTests(LinkTestCase):
+    """Having children started."""
+
+    def test_started(self) -> None:
+        """The anchor is told all it needs, and what it tells meanwhile of others is told them later."""
+        codes: list[int] = []
+        self.link.when_exited("other", codes.append)
+        for code in (3, 4):
+            self.anchor.send({"exited": "other", "code": code})
+        self.anchor.send({"spawned": "process 1", "pid": 77}, [self.file()])
+        asked = _spec(env={"A": "\udcff"}, descriptors={64: self.file()}, listen=(("web", self.file()),), umask=0o77)
+        pid, handle = self.link.spawn("process 1", asked, {1: self.file()}, [self.file()])
+        assert handle is not None
+        os.close(handle)
+        self.assertEqual((pid, codes), (77, []))
+        self.reactor.advance(0)
+        self.assertEqual(codes, [3])
+        ((told, descriptors),) = self.told()
+        self.assertEqual((told["streams"], told["inherited"], told["listen"], descriptors), ([1], [64], ["web"], 4))
+        self.assertEqual(
+            (told["spec"]["env"], told["spec"]["umask"], told["spec"]["identity"]["gid"]), ({"A": "\udcff"}, 0o77, 2)
+        )
+
+    def test_without_a_pidfd(self) -> None:
+        """Where the system has no such thing, there is none."""
+        self.anchor.send({"spawned": "a", "pid": 77})
+        self.assertEqual(self.link.spawn("a", _spec(), {}, ()), (77, None))
+
+    def test_failed(self) -> None:
+        """Why it does not start comes as the error that it was there; one that is no longer known as a failed start."""
+        for name, expected in (("BadRequest", BadRequest), ("NewerError", SpawnFailed)):
+            self.anchor.send({"failed": "a", "error": name, "message": "because"})
+            with self.assertRaisesRegex(expected, "because"):
+                self.link.spawn("a", _spec(), {}, ())
+
+    def test_anchor_goes(self) -> None:
+        """Nobody waits for an anchor that has gone before it answered."""
+        self.link._channel._socket.shutdown(socket.SHUT_RD)
+        self.assertRaises(SpawnFailed, self.link.spawn, "a", _spec(), {}, ())
+
+    def test_too_many_sockets(self) -> None:
+        """What cannot be sent is refused in words, and nothing is waited for."""
+        listen = tuple((f"s{number}", self.file()) for number in range(260))
+        with self.assertRaisesRegex(LimitReached, "too many sockets: 260"):
+            self.link.spawn("a", _spec(listen=listen), {}, ())
+        self.assertEqual(self.told(), [])
+
+    def test_no_descriptor_left(self) -> None:
+        """
+        Without a descriptor for the answer, or for a large question, nothing is asked; with one, there is room for the
+        pidfd.
+        """
+        self.assertEqual(apart(_hardly_any), [["LimitReached", 0], ["LimitReached", 0], [77, 1]])
+
+
+def _hardly_any() -> list[list[Any]]:
+    ours, anchor = Channel.pair()
+    link = AnchorLink(ours, MemoryReactorClock())
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    used = {int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")}
+    for number in set(range(highest)) - used:
+        os.dup2(0, number)
+    found: list[list[Any]] = []
+    for free, size in ((0, 1), (1, 100_000), (1, 1)):
+        anchor.send({"spawned": "a", "pid": 77}, [0])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + free, limit[1]))
+        try:
+            said: Any = link.spawn("a", _spec(env={"A": "x" * size}), {}, ())[0]
+        except LimitReached:
+            said = "LimitReached"
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        asked = 0
+        try:
+            while anchor.receive(wait=False):
+                asked += 1
+        except BlockingIOError:
+            pass
+        found.append([said, asked])
+    return found

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -16,11 +18,11 @@ from twisted.trial.unittest import TestCase
 
 import papa
 from papa.client.deferred import connect
-from papa.errors import NotAllowed
+from papa.errors import LimitReached, NotAllowed
 from papa.records import Closed, Output
 from papa.torture.ordeal import torture
 from tests.client.sharing import parent_of
-from tests.support import PATIENCE, KernelTestCase, RealKernel, script, until
+from tests.support import PATIENCE, KernelTestCase, RealKernel, limited_to, script, until
 
 
 class AnchoredTestCase(KernelTestCase):
@@ -103,6 +105,17 @@ class KilledTests(AnchoredTestCase):
     def heard(self, port: int) -> bytes:
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             return connection.recv(2)
+
+    def test_numbers(self) -> None:
+        """Sockets keep the numbers that children know them by, though many other things are held before and behind."""
+        for number in range(8):
+            self.client.make_process(f"early.{number}", "/bin/sh", ["-c", "echo; exec sleep 100"], inherit_env=True)
+            self.client.make_socket(f"web.{number}", port=0)
+        before = self.client.list_sockets()
+        self.assertEqual(len({each["fileno"] for each in before.values()}), 8)
+        for _ in range(3):
+            self.kill()
+            self.assertEqual(self.client.list_sockets(), before)
 
     def test_exit_in_between(self) -> None:
         """A process that ended while there was no kernel is known to have, with its code."""
@@ -236,6 +249,52 @@ class UpgradeTests(AnchoredTestCase):
             self.assertEqual(KilledTests.read_all(watcher), (b"", 3))
         self.assertNotEqual(other.kernel_pid, before)
 
+    def test_input_goes_on(self) -> None:
+        """Input that a process has not taken yet comes to it all the same, and then its end."""
+        go = os.path.join(self.folder, "go")
+        os.mkfifo(go)
+        self.client.make_process(
+            "job", "/bin/sh", ["-c", f"read x < {go}; exec wc -c"], stdin=papa.PIPE, inherit_env=True
+        )
+        self.client.write_process("job", b"x" * 300_000)
+        self.client.close_stdin("job")
+        self.client.upgrade()
+        self.client.list_values("none")
+        with open(go, "w", encoding="ascii") as fifo:
+            fifo.write("go\n")
+        with self.client.watch_processes("job") as watcher:
+            self.assertEqual(KilledTests.read_all(watcher), (b"300000\n", 0))
+
+    def test_client_that_does_not_read(self) -> None:
+        """Nobody waits long for a client that does not read what it asked for."""
+        words = ["-c", "head -c 5000000 /dev/zero; exec sleep 100"]
+        self.client.make_process("job", "/bin/sh", words, bufsize="16m", inherit_env=True)
+        until(lambda: self.client.list_processes()["job"].get("captured") == 5_000_000, "its output")
+        other = self.papa_client()
+        other.watch_processes("job").read()
+        self.client.upgrade()
+        begun = time.monotonic()
+        self.client.list_values("none")
+        self.assertLess(time.monotonic() - begun, 0.9)
+
+    def test_two_at_once(self) -> None:
+        """Who asks while another upgrade is under way is refused, and each gets the answer to its own question."""
+        answers: list[str] = []
+
+        def upgrade(client: papa.Papa) -> None:
+            try:
+                client.upgrade()
+                answers.append("")
+            except NotAllowed as error:
+                answers.append(str(error))
+
+        threads = [threading.Thread(target=upgrade, args=(self.papa_client(),)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        self.assertEqual(sorted(answers), ["", "An upgrade is under way already"])
+
     def test_broken(self) -> None:
         """A version that cannot go on is refused with the reason, and nothing happens."""
         self.client.set("a", "1")
@@ -319,6 +378,36 @@ class OrdealTests(KernelTestCase):
         self.assertEqual(score.faults, [])
         self.assertTrue(score.perfect, score.summary())
         self.assertEqual(sum(score.kernels.values()), 40)
+
+
+class ShortageTests(KernelTestCase):
+    """Few descriptors."""
+
+    def test_as_many_as_there_may_be(self) -> None:
+        """Whatever a kernel holds, another can go on with it: as many are refused before it is too much."""
+        anchor = self.serve("--anchor", "-u", os.path.join(self.folder, "console.sock"), under=limited_to(64, 160))
+        path = os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock")
+        with papa.Papa(path) as client:
+            started = 0
+            with self.assertRaises(LimitReached):
+                for _ in range(100):
+                    client.make_process(f"job.{started}", "/bin/sh", ["-c", "exec sleep 100"], inherit_env=True)
+                    started += 1
+            self.assertGreater(started, 5)
+            for _ in range(2):
+                pid = client.kernel_pid
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+                self.assertEqual(len(client.list_processes()), started)
+                self.assertNotEqual(client.kernel_pid, pid)
+            for process in client.list_processes().values():
+                os.kill(process["pid"], signal.SIGKILL)
+            until(lambda: not any(each["running"] for each in client.list_processes().values()), "their ends")
+            # What has ended takes no descriptors, neither here nor there.
+            before = anchor.descriptors()
+            client.remove_processes()
+            until(lambda: not client.list_processes(), "their removal")
+            self.assertEqual(anchor.descriptors(), before)
 
 
 class AnchorTests(KernelTestCase):

@@ -15,6 +15,7 @@ from papa.continuity.ledger import Ledger
 from papa.continuity.link import AnchorLink
 from papa.continuity.rehearsal import rehearse
 from papa.continuity.tape import Scratch
+from papa.drivers.machine import memory
 from papa.drivers.sockets import SystemSockets, holder_key
 from papa.errors import Error, NotAllowed
 from papa.interfaces import IEventObserver
@@ -100,6 +101,7 @@ class Mooring:
             wall=self._wall,
             events=events,
             ledger=self.ledger,
+            most_output=memory() // 2,
         )
         kernel.restore(self.ledger.entries)
         self.ledger.entries.clear()

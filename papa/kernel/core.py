@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from papa.commands import (
 )
 from papa.errors import BadRequest, LimitReached
 from papa.interfaces import IChildDriver, IEventObserver, IKernel, ILedger, ISocketDriver, IWatch, IWatchObserver
+from papa.kernel.budget import Budget
 from papa.kernel.history import History
 from papa.kernel.processes import Processes
 from papa.kernel.remembered import Forgetful
@@ -60,15 +62,19 @@ class Kernel:
         wall: Callable[[], float],
         events: IEventObserver,
         ledger: ILedger | None = None,
+        most_output: int = sys.maxsize,
     ) -> None:
         """
         @param wall: the time to stamp things with, in seconds since the epoch. Nothing is ever decided by it.
         @param ledger: remembers what is held, for the next kernel; nothing does by default.
+        @param most_output: how many bytes of output all processes together may have kept.
         """
         self._ledger = ledger = Forgetful() if ledger is None else ledger
         self._events = self._history = History(events, ledger, wall=wall)
         self._sockets = Sockets(sockets, events=self._events, ledger=ledger)
-        self._processes = Processes(children, self._sockets, wall=wall, events=self._events, ledger=ledger)
+        self._processes = Processes(
+            children, self._sockets, wall=wall, events=self._events, ledger=ledger, budget=Budget(most_output)
+        )
         self._values: dict[str, str] = {}
         self._values_size = 0
         self._methods: Mapping[type[Command], Callable[[Any], object]] = {

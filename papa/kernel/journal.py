@@ -271,6 +271,12 @@ class Journal:
             self.dropped += max(0, end - max(self.head, self._unread.mark))
             self._release(end)
 
+    def let_go(self, size: int) -> None:
+        """Let go of so many of the oldest bytes, or some more, though the bound allows them."""
+        limit, self.limit = self.limit, max(0, self.tail - self.head - size)
+        self._drop_oldest()
+        self.limit = limit
+
     def _make_holes(self, places: Iterable[Place], end: int) -> None:
         """Note for readers that have not come to C{end} when the bytes were read that they will miss."""
         behind = [place for place in places if place.mark < end]

@@ -14,6 +14,7 @@ from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess, WatchProcesses
 from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotFound, SpawnFailed
 from papa.interfaces import IChild, IChildDriver, IChildObserver, IEventObserver, ILedger, IWatchObserver
+from papa.kernel.budget import Budget
 from papa.kernel.cursors import Cursors, HeldCursor
 from papa.kernel.journal import Journal, Place, State
 from papa.kernel.remembered import from_ledger, to_ledger
@@ -24,6 +25,9 @@ from papa.names import select
 from papa.records import Closed, Event, Lent, Process
 
 __all__ = ["HeldProcess", "Processes"]
+
+#: How many there may be, running or not: more than a system has process ids by default.
+_MOST: Final = 50_000
 
 #: The kinds of entry in the ledger, each by key.
 _PROCESS: Final = "process"
@@ -64,6 +68,7 @@ class HeldProcess:
         self.cursors: list[HeldCursor] = []
         self.removed = False
         self._collected = False
+        self._counted = self._noted = 0
         self.exit_code: int | None = None
         self._output_open = True
         self._paused = False
@@ -129,6 +134,8 @@ class HeldProcess:
             process.journal.discard()
         if process.journal.discarding:
             process._child.discard()
+        process._noted = process.journal.dropped
+        process.count()
         process._perhaps_pause()
         if entry["closed"] is not None:
             process._close(entry["closed"])
@@ -152,12 +159,24 @@ class HeldProcess:
 
     def _settle(self) -> None:
         """Have the ledger know how far its output was let go of; then the space can be given back."""
+        self.count()
+        self._noted = self.journal.dropped
         ledger = self._registry.ledger
         if ledger.keeps:
             for cursor in self.cursors:
                 cursor.remember(self)
             ledger.put(_JOURNAL, self.key, self.journal.state())
             self.journal.release_tape()
+
+    def count(self, *, nothing: bool = False) -> None:
+        """
+        Have the budget know how much of its output is kept.
+
+        @param nothing: that it is kept no more.
+        """
+        kept = 0 if nothing else self.journal.tail - self.journal.head
+        self._registry.budget.kept += kept - self._counted
+        self._counted = kept
 
     def leave_input(self) -> None:
         """Have the ledger know what is still on its way to its standard input."""
@@ -208,20 +227,28 @@ class HeldProcess:
 
     def output_stored(self, channel: int, size: int) -> None:
         """Know that it is kept, and wake the readers."""
-        dropped = self.journal.dropped
         self.journal.stored(channel, size, self._wall())
-        if self.journal.dropped != dropped:
-            # What cannot be noted for want of memory is dropped anew by the next papa.
-            with suppress(LimitReached):
-                self._settle()
         self._output_kept()
 
     def _output_kept(self) -> None:
+        self.count()
+        excess = self._registry.budget.excess
+        if excess > 0 and not self.journal.lossless:
+            self.journal.let_go(excess)
+        if self.journal.dropped != self._noted:
+            # What cannot be noted for want of memory is dropped anew by the next papa.
+            with suppress(LimitReached):
+                self._settle()
         self._perhaps_pause()
         self._wake()
 
+    @property
+    def _too_much(self) -> bool:
+        """Whether a journal that loses nothing should be given no more for now."""
+        return self.journal.full or (self._counted > 0 and self._registry.budget.excess > 0)
+
     def _perhaps_pause(self) -> None:
-        if self.journal.lossless and not self._paused and not self.journal.discarding and self.journal.full:
+        if self.journal.lossless and not self._paused and not self.journal.discarding and self._too_much:
             self._paused = True
             self.child.pause_output()
 
@@ -318,7 +345,7 @@ class HeldProcess:
             self._registry.forget(self)
 
     def _perhaps_resume(self) -> None:
-        if self._paused and (self.journal.discarding or not self.journal.full):
+        if self._paused and (self.journal.discarding or not self._too_much):
             self._paused = False
             self.child.resume_output()
 
@@ -334,7 +361,9 @@ class Processes:
         wall: Callable[[], float],
         events: IEventObserver,
         ledger: ILedger,
+        budget: Budget,
     ) -> None:
+        self.budget = budget
         self.ledger = ledger
         self._serial = 0
         self._driver = driver
@@ -354,6 +383,8 @@ class Processes:
         if existing is not None:
             self._check_same(existing, request, identity)
             return existing.record()
+        if len(self._held) >= _MOST:
+            raise LimitReached(f"There are {_MOST} processes: remove some that have ended first")
         with self._sockets.loan() as loan:
             args = tuple(loan.substitute(arg) for arg in request.args)
             env = {variable: loan.substitute(value) for variable, value in request.env.items()}
@@ -489,6 +520,7 @@ class Processes:
         """Free a process's name, unless it is another's by now."""
         if self._held.get(process.name) is process:
             del self._held[process.name]
+            process.count(nothing=True)
             self.ledger.remove(_PROCESS, process.key)
             self.ledger.remove(_JOURNAL, process.key)
             process.child.forget()

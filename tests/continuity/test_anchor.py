@@ -330,7 +330,7 @@ class SuccessionTests(AnchorTestCase):
         )
         self.assertEqual(self.end_of(first), 8)
         pid, found = self.said()
-        self.assertEqual(found, [pid, {"welcome": 2}])
+        self.assertEqual((found[0], found[1]["welcome"]), (pid, 2))
 
     def test_log(self) -> None:
         """On SIGHUP it opens its log anew, which each kernel is told of; what is for the first, only that is told."""

@@ -56,7 +56,7 @@ class LinkTestCase(SynchronousTestCase):
         """Tell of what is held, each with a descriptor; the pid is that of a child."""
         for key, pid in held.items():
             self.anchor.send({"held": key, "pid": pid}, [self.file()])
-        self.anchor.send({"welcome": 3})
+        self.anchor.send({"welcome": 3, "anchor": 7})
         self.link.receive_all(self.fail)
 
 
@@ -97,7 +97,7 @@ class TakingOverTests(LinkTestCase):
         inodes = [os.fstat(each.fileno()).st_ino for each in sockets]
         for key, each in zip("abc", sockets, strict=True):
             self.anchor.send({"held": key, "pid": None}, [each.fileno(), self.file()])
-        self.anchor.send({"welcome": 2})
+        self.anchor.send({"welcome": 2, "anchor": 7})
         self.link.receive_all(self.fail)
         held = {key: self.link._held[key][0] for key in "abc"}
         # The number of one is where another has come to lie, and that of the other beyond all.
@@ -121,7 +121,7 @@ class TakingOverTests(LinkTestCase):
 
         for _ in range(2):
             self.anchor.send({"rehearse": True}, [self.file()])
-        self.anchor.send({"welcome": 1})
+        self.anchor.send({"welcome": 1, "anchor": 7})
         before = len(os.listdir("/proc/self/fd"))
         self.link.receive_all(rehearse)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)

@@ -58,17 +58,23 @@ class Bell:
 class House:
     """A kernel, its drivers, its clock and its diary; and, if it shall not be the last, its ledger."""
 
-    def __init__(self, *, lasting: bool = False) -> None:
+    def __init__(self, *, lasting: bool = False, most_output: int = PLENTY) -> None:
         self.sockets = MemorySockets()
         self.children = MemoryChildren(tapes=lasting)
         self.wall = Wall()
         self.diary = Diary()
         self.ledger = MemoryLedger() if lasting else None
+        self._most_output = most_output
         self.kernel = self._kernel()
 
     def _kernel(self) -> Kernel:
         return Kernel(
-            sockets=self.sockets, children=self.children, wall=self.wall, events=self.diary, ledger=self.ledger
+            sockets=self.sockets,
+            children=self.children,
+            wall=self.wall,
+            events=self.diary,
+            ledger=self.ledger,
+            most_output=self._most_output,
         )
 
     def succeed(self) -> None:

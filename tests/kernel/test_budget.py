@@ -1,0 +1,84 @@
+"""What all processes together may have kept."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papa.commands import RemoveProcesses
+from papa.errors import LimitReached
+from papa.kernel import processes
+from tests.kernel.building import House, data, everything, holes
+
+
+class BudgetTests(SynchronousTestCase):
+    """A kernel with little memory."""
+
+    def setUp(self) -> None:
+        self.house = House(most_output=1000)
+
+    def kept(self, *names: str) -> list[int]:
+        return [self.house.process(name).buffered for name in names]
+
+    def test_within(self) -> None:
+        """What is within the bound of all stays."""
+        one, two = self.house.child("one"), self.house.child("two")
+        one.print(b"x" * 400)
+        two.print(b"y" * 600)
+        self.assertEqual(self.kept("one", "two"), [400, 600])
+
+    def test_beyond(self) -> None:
+        """Who prints beyond it loses its own oldest, though its own bound would allow them, and is told how much."""
+        one, two = self.house.child("one"), self.house.child("two")
+        one.print(b"x" * 700)
+        for _ in range(10):
+            self.house.wall.now += 1
+            two.print(b"y" * 100)
+        self.assertEqual(self.kept("one")[0], 700)
+        self.assertLessEqual(self.kept("two")[0], 300)
+        items = everything(self.house.watch("two"))
+        self.assertEqual(sum(each.size for each in holes(items)) + len(data(items)), 1000)
+
+    def test_room_again(self) -> None:
+        """What was acknowledged or forgotten makes room for others."""
+        one, two = self.house.child("one"), self.house.child("two")
+        one.print(b"x" * 900)
+        watch = self.house.watch("one")
+        everything(watch)
+        watch.acknowledge()
+        two.print(b"y" * 900)
+        self.assertEqual(self.kept("two"), [900])
+        two.exit()
+        self.house.kernel.remove_processes(RemoveProcesses(names=("two",)))
+        one.print(b"z" * 900)
+        self.assertEqual(self.kept("one"), [900])
+
+    def test_waits(self) -> None:
+        """One that loses nothing waits, unless nothing of it is kept; and goes on when there is room."""
+        one, two = self.house.child("one"), self.house.child("two", overflow="block")
+        one.print(b"x" * 999)
+        two.print(b"y" * 100)
+        self.assertTrue(two.paused)
+        watch = self.house.watch("two")
+        self.assertEqual(len(data(everything(watch))), 100)
+        watch.acknowledge()
+        self.assertFalse(two.paused)
+
+    def test_another_kernel(self) -> None:
+        """The next kernel knows how much is kept."""
+        self.house = House(lasting=True, most_output=1000)
+        one, two = self.house.child("one"), self.house.child("two")
+        one.print(b"x" * 700)
+        self.house.succeed()
+        two.print(b"y" * 700)
+        self.assertLessEqual(self.kept("two")[0], 300)
+
+    def test_too_many_processes(self) -> None:
+        """There is a bound to how many there are, ended ones too."""
+        self.patch(processes, "_MOST", 2)
+        self.house.child("one").exit()
+        self.house.make("two")
+        with self.assertRaisesRegex(LimitReached, "2 processes: remove some"):
+            self.house.make("three")
+        self.assertEqual(self.house.make("two").name, "two")
+        self.house.kernel.remove_processes(RemoveProcesses(names=("one",)))
+        self.house.make("three")

@@ -28,7 +28,8 @@ def command(minutes: float, kills: int | None, seed: int | None, printers: int, 
     The kernel is started for this, at an anchor and in a runtime folder of its own; only it and what it has started is
     touched. Meanwhile programs print numbered lines as fast as they are read and exit with known codes, a client
     connects to a server on a held socket, and another sets values. Kernels are killed with SIGKILL, stopped and killed,
-    and told to give way. The score card says what was lost: nothing should be, and then the exit code is 0.
+    told to give way, and left without descriptors. The score card says what was lost: nothing should be, and then the
+    exit code is 0.
     """
     from papa.torture.ordeal import torture
     from papa.torture.score import Score
@@ -64,6 +65,7 @@ def _card(summary: dict[str, Any]) -> list[str]:
     ways = ", ".join(f"{count} {how}" for how, count in sorted(kernels.items()))
     rows = [
         ("kernels ended", f"{sum(kernels.values())} ({ways})"),
+        ("starved", f"{summary['starved']} of descriptors"),
         ("processes", f"{summary['processes']}, {summary['lines']} lines, {summary['bytes']} bytes"),
         ("connections", f"{summary['connections']}"),
         ("values set", f"{summary['values']}"),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from papa.client.blocking import Papa
-from papa.errors import ConnectionLost
+from papa.errors import ConnectionLost, LimitReached
 from papa.records import STDERR, STDOUT, Closed, Hole, Item, Output
 from papa.torture import printer, service
 from papa.torture.score import Score
@@ -120,7 +120,7 @@ class Load:
             try:
                 do()
                 return
-            except ConnectionLost:
+            except (ConnectionLost, LimitReached):
                 continue
 
     def _read(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,8 @@ __all__ = ["torture"]
 _PATIENCE = 60.0
 #: How many of the kernels are ended only after all clients have got something done with them.
 _IN_ITS_WORK = 0.8
+#: For how long a kernel is left without descriptors, in seconds.
+_HUNGER = 0.2
 
 
 def torture(
@@ -51,7 +54,7 @@ def torture(
         load = Load(path, score, seed=chance.randrange(1 << 30), printers=printers, lines=lines)
         load.start()
         end = time.monotonic() + seconds
-        ways = [_kill, _kill, _stop_and_kill, _upgrade]
+        ways = [_kill, _kill, _stop_and_kill, _upgrade, _starve]
         while time.monotonic() < end and (kills is None or sum(score.kernels.values()) < kills):
             # Most of the time it is killed in its work; sometimes while it comes to serve.
             if chance.random() < _IN_ITS_WORK:
@@ -132,6 +135,19 @@ def _kill(path: str, score: Score) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             score.killed("killed")
+
+
+def _starve(path: str, score: Score) -> None:
+    """Leave it no descriptor for a moment: what needs one is refused in words or waits, and nothing else happens."""
+    pid = _kernel_of(path)
+    if pid is None:
+        return
+    with suppress(ProcessLookupError, FileNotFoundError):
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+        time.sleep(_HUNGER)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        score.starved += 1
 
 
 def _upgrade(path: str, score: Score) -> None:

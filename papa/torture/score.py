@@ -18,6 +18,7 @@ class Score:
     The score card. Threads count into it.
 
     @ivar kernels: how many were killed, by how.
+    @ivar starved: how often a kernel was left without descriptors.
     @ivar lines: printed lines that came, each once and intact.
     @ivar wrong: what must never happen, by kind.
     @ivar pauses: how long clients had to wait, in seconds, when they had to.
@@ -25,6 +26,7 @@ class Score:
     """
 
     kernels: dict[str, int] = field(default_factory=dict)
+    starved: int = 0
     processes: int = 0
     lines: int = 0
     bytes: int = 0
@@ -73,6 +75,7 @@ class Score:
         return {
             "perfect": self.perfect,
             "kernels": self.kernels,
+            "starved": self.starved,
             "processes": self.processes,
             "lines": self.lines,
             "bytes": self.bytes,

@@ -127,6 +127,8 @@ class PageTestCase(KernelTestCase):
         os.mkdir(self.home)
         os.symlink(DOCS, os.path.join(self.home, "docs"))
         self._ports: dict[str, str] = {}
+        # A page shows what a stranger sees, and no warnings that only tests ask for.
+        self.environ.pop("PYTHONWARNINGS", None)
         self.environ |= {
             "HOME": self.home,
             "PATH": os.pathsep.join([os.path.dirname(script("python")), os.environ["PATH"]]),

@@ -90,7 +90,7 @@ class Channel:
         """
         flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
         try:
-            body, beside, told, _ = self._socket.recvmsg(_MOST, _SPACE, flags)
+            body, beside, told, _ = self._received(flags)
         except ConnectionError:
             return None
         descriptors = array.array("i")
@@ -110,6 +110,13 @@ class Channel:
                 body = whole.read()
         message: dict[str, Any] = json.loads(body)
         return message, received
+
+    def _received(self, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
+        try:
+            return self._socket.recvmsg(_MOST, _SPACE, flags)
+        except ConnectionResetError:
+            # Said once if the other side has gone without having read all. What it had sent before is there still.
+            return self._socket.recvmsg(_MOST, _SPACE, flags)
 
     def close(self) -> None:
         """Hang up."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from papa.client.blocking import Papa, ProcessOutput, Watcher
     from papa.client.streams import DEVNULL, PIPE, STDOUT
     from papa.errors import Error
+    from papa.records import UNKNOWN_EXIT
 
     set_debug_mode = Papa.set_debug_mode
     set_default_connection_timeout = Papa.set_default_connection_timeout
@@ -24,6 +25,7 @@ __all__ = [
     "DEVNULL",
     "PIPE",
     "STDOUT",
+    "UNKNOWN_EXIT",
     "Error",
     "Papa",
     "ProcessOutput",
@@ -42,6 +44,7 @@ _PLACES: Final = {
     "DEVNULL": "papa.client.streams",
     "PIPE": "papa.client.streams",
     "STDOUT": "papa.client.streams",
+    "UNKNOWN_EXIT": "papa.records",
     "Error": "papa.errors",
     "Papa": "papa.client.blocking",
     "ProcessOutput": "papa.client.blocking",

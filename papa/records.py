@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 __all__ = [
     "STDERR",
     "STDOUT",
+    "UNKNOWN_EXIT",
     "Closed",
     "Cursor",
     "Event",
@@ -24,6 +25,10 @@ __all__ = [
 
 STDOUT: Final = 1
 STDERR: Final = 2
+
+#: The exit code of a process of which nobody could know how it ended. None ends with it: it is beyond what a system
+#: tells. Whoever ends with it in turn ends with 255, and so does not pass for a success.
+UNKNOWN_EXIT: Final = 511
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ class Process:
 
     @ivar args: the program and its arguments, as asked for.
     @ivar started: seconds since the epoch.
-    @ivar exit_code: as L{subprocess} gives it (-9 for SIGKILL); L{None} while it runs.
+    @ivar exit_code: as L{subprocess} gives it (-9 for SIGKILL), or L{UNKNOWN_EXIT}; L{None} while it runs.
     @ivar captured: bytes of output read so far.
     @ivar dropped: bytes of output that a full buffer had to let go unread.
     @ivar buffered: bytes of output that are kept; C{bufsize}: how many may be.
@@ -149,6 +154,7 @@ class Closed:
     The process has exited and its output has ended; nothing comes after this.
 
     @ivar timestamp: seconds since the epoch, of the later of the two.
+    @ivar exit_code: as in L{Process}.
     @ivar invocation: as in L{Output}.
     """
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from papa.records import UNKNOWN_EXIT
+
 if TYPE_CHECKING:
     from papa.records import Process, Socket
 
@@ -15,6 +17,8 @@ def state(process: Process) -> str:
     """Whether a process runs, or how it ended."""
     code = process.exit_code
     state = "running" if code is None else f"exited {code}" if code >= 0 else f"killed {-code}"
+    if code == UNKNOWN_EXIT:
+        state = "exited ?"
     return f"{state}, {amount(process.dropped)} dropped" if process.dropped else state
 
 

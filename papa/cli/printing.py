@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import click
 
 from papa.cli.answers import print_json
-from papa.records import STDOUT, Closed, Hole, Item, Output
+from papa.records import STDOUT, UNKNOWN_EXIT, Closed, Hole, Item, Output
 from papa.visible import escaped
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def printer(*, raw: bool, as_json: bool, names: Iterable[str] = (), prefix: bool
 
 def ending(code: int) -> str:
     """How a process ended, in words."""
+    if code == UNKNOWN_EXIT:
+        return "ended, nobody knows how"
     return f"killed by signal {-code}" if code < 0 else f"exited with {code}"
 
 

@@ -21,6 +21,7 @@ from papa.cli.printing import printer
 from papa.client.blocking import Papa, Watcher
 from papa.client.streams import DEVNULL, PIPE
 from papa.errors import AlreadyDiffers, BadRequest
+from papa.records import UNKNOWN_EXIT
 
 if TYPE_CHECKING:
     from papa.cli import shapes
@@ -167,10 +168,9 @@ def _refuse_existing(papa: Papa, name: str) -> None:
         return
     if existing["running"]:
         fail(f"{name} runs already, with pid {existing['pid']}: read it with papa logs -f {name}, or take another name")
-    fail(
-        f"{name} has ended with {existing['exit_code']}, and nobody has collected that yet: "
-        "see papa logs, or take another name"
-    )
+    code = existing["exit_code"]
+    how = "" if code == UNKNOWN_EXIT else f" with {code}"
+    fail(f"{name} has ended{how}, and nobody has collected that yet: see papa logs, or take another name")
 
 
 def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:

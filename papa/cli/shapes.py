@@ -51,7 +51,7 @@ class Process(TypedDict):
     @ivar args: the program and its arguments.
     @ivar running: whether it runs; C{pid} is kept after its end.
     @ivar started: seconds since the epoch.
-    @ivar exit_code: null while it runs; minus the number of the signal if one has ended it.
+    @ivar exit_code: null while it runs; minus the number of the signal if one has ended it; 511 if nobody knows.
     @ivar captured: bytes of output read so far.
     @ivar buffered: bytes of output kept now, until somebody has acknowledged them.
     @ivar bufsize: how many may be kept.
@@ -186,7 +186,7 @@ class Closed(TypedDict):
 
     @ivar kind: "closed".
     @ivar time: seconds since the epoch.
-    @ivar exit_code: minus the number of the signal if one has ended it.
+    @ivar exit_code: minus the number of the signal if one has ended it; 511 if nobody knows.
     """
 
     kind: Literal["closed"]

@@ -55,7 +55,7 @@ class AnchoredChild(Child):
         self._paused = False
         self.held = True
         super().__init__(reactor, spec, *args, **kwargs)
-        link.when_exited(f"process {spec.key}", self._exited)
+        link.when_exited(f"process {spec.key}", self.exited)
 
     def _reader(self, stream: int, end: int) -> process.ProcessReader:
         return _Recorder(self._reactor, self, stream, end)
@@ -104,9 +104,6 @@ class AnchoredChild(Child):
 
     def reapProcess(self) -> None:
         """The anchor does that."""
-
-    def _exited(self, code: int) -> None:
-        self.processEnded(code << 8 if code >= 0 else -code)
 
     def childConnectionLost(self, childFD: int, reason: Any) -> None:
         """One of its pipes was closed: its input has an end only once nobody holds the other side."""

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from twisted.internet import process
+from twisted.internet.error import ProcessTerminated
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import ProcessProtocol
@@ -24,11 +25,13 @@ from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess
+from papa.drivers.handles import exit_code
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import DescriptorLimit
 from papa.drivers.starting import explain, start
 from papa.errors import BadRequest, LimitReached, SpawnFailed
 from papa.interfaces import IChild, IChildDriver, IChildObserver, ITape
+from papa.records import UNKNOWN_EXIT
 
 __all__ = ["Child", "Pipes", "SystemChildren", "captured_channels"]
 
@@ -164,6 +167,16 @@ class Child(process.Process):
         process.Process.processEnded(self, status)
         self._let_go()
 
+    def exited(self, code: int) -> None:
+        """It was reaped by somebody else, who has found that code."""
+        self.processEnded(code << 8 if code >= 0 else -code)
+
+    def _getReason(self, status: int) -> BaseException:
+        # A status has eight bits for a code, so Twisted would look at no more.
+        return (
+            ProcessTerminated(UNKNOWN_EXIT, None, status) if status >> 8 == UNKNOWN_EXIT else super()._getReason(status)
+        )
+
     def _let_go(self) -> None:
         if self._handle is not None:
             os.close(self._handle)
@@ -245,7 +258,8 @@ class OwnChild(Child):
         except ChildProcessError:
             # Nobody else may do that in papa; but a pidfd that stays readable would never let it rest.
             self._reactor.removeReader(self._exit_reader)
-            self._log.error("child {pid} was reaped by somebody else: how it ended is not known", pid=self.child_pid)
+            self._log.error("child {pid} was reaped by somebody else", pid=self.child_pid)
+            self.exited(exit_code(self.child_pid, self._handle))
             return
         if pid:
             self._reactor.removeReader(self._exit_reader)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papa.cli.merging import _last_lines
 from papa.cli.printing import ending, printer
-from papa.records import STDERR, STDOUT, Closed, Hole, Item, Output
+from papa.records import STDERR, STDOUT, UNKNOWN_EXIT, Closed, Hole, Item, Output
 
 
 def out(data: bytes, name: str = "web", channel: int = STDOUT, timestamp: float = 0.0) -> Output:
@@ -100,6 +100,7 @@ class LineTests(SynchronousTestCase):
         """An exit code is one, a signal is one."""
         self.assertEqual(ending(0), "exited with 0")
         self.assertEqual(ending(-9), "killed by signal 9")
+        self.assertEqual(ending(UNKNOWN_EXIT), "ended, nobody knows how")
 
     def test_escapes_are_written_out(self) -> None:
         """What would act on the terminal is written out; the carriage return of a line's end is left out."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.cli.describing import amount, duration
+from papa.cli.describing import amount, duration, state
+from papa.records import UNKNOWN_EXIT, Process
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase
 from tests.support import script, until
@@ -41,6 +43,16 @@ class DurationTests(SynchronousTestCase):
     def test_always_short(self, seconds: float) -> None:
         """A duration is short, whatever it is."""
         self.assertLessEqual(len(duration(seconds)), 10)
+
+
+class StateTests(SynchronousTestCase):
+    """How a process is, in a word or two."""
+
+    def test_states(self) -> None:
+        """Whether it runs, or how it ended, if anybody knows."""
+        process = Process(name="x", args=("x",), pid=7, running=False, started=0.0, uid=0, gid=0)
+        states = [state(replace(process, exit_code=code)) for code in (None, 0, 3, -9, UNKNOWN_EXIT)]
+        self.assertEqual(states, ["running", "exited 0", "exited 3", "killed 9", "exited ?"])
 
 
 class AmountTests(SynchronousTestCase):

@@ -31,7 +31,7 @@ from papa.drivers.sockets import SystemSockets
 from papa.errors import BadRequest, Error, LimitReached, SpawnFailed
 from papa.interfaces import IEventObserver
 from papa.kernel.core import Kernel
-from papa.records import STDOUT, Event
+from papa.records import STDOUT, UNKNOWN_EXIT, Event
 from tests.drivers.apart import apart, forbid, react, signal_set
 from tests.drivers.contracts import Actor, Audience, ChildrenContract, spec
 from tests.support import hold_descriptors, until
@@ -648,6 +648,16 @@ class ExitTests(RealChildrenTestCase):
         self.assertEqual(audience.codes, [])
         actor.exit(0)
         await audience.until_over()
+
+    async def test_reaped_by_somebody_else(self) -> None:
+        """A child whose exit status somebody else has taken has ended, with its code where the system tells that."""
+        audience = Audience()
+        actor = self.actor(audience)
+        actor.exit(7)
+        os.waitid(os.P_PID, actor.child.pid, os.WEXITED)
+        await audience.until_over()
+        self.assertIn(audience.codes, ([7], [UNKNOWN_EXIT]))
+        self.flushLoggedErrors()
 
     def test_without_pidfd(self) -> None:
         """On a system without pidfds each end is seen too, by SIGCHLD."""

@@ -120,7 +120,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     most = limit.raise_to_most()
     ignored = reset_signals()
     shut_descriptors()
-    mooring = None if options["anchor-fd"] is None else _moored(options["anchor-fd"], reactor)
+    mooring = None if options["anchor-fd"] is None else _moored(options["anchor-fd"], reactor, limit)
     kernel = _plain(reactor, limit) if mooring is None else mooring.kernel(EventLog())
     ending = _Ending(reactor)
     reactor.callWhenRunning(ending.end_on, {signal.SIGTERM, signal.SIGINT} - ignored)
@@ -174,10 +174,10 @@ def _plain(reactor: Any, limit: DescriptorLimit) -> Kernel:
     return Kernel(sockets=SystemSockets(), children=SystemChildren(reactor, limit), wall=time.time, events=EventLog())
 
 
-def _moored(descriptor: int, reactor: Any) -> Mooring:
+def _moored(descriptor: int, reactor: Any, limit: DescriptorLimit) -> Mooring:
     os.set_inheritable(descriptor, False)
     try:
-        return Mooring(descriptor, reactor, time.time)
+        return Mooring(descriptor, reactor, time.time, limit)
     except ConnectionError:
         raise SystemExit(0) from None  # It is not needed: another goes on, or the anchor has ended.
     except Error as error:
@@ -267,8 +267,11 @@ class _GivingWay:
         """End as if killed: an orderly end would close pipes, and take that for their children's doing."""
         try:
             self._service.leave()
+            self._mooring.link.secure()
         except Error as error:
             self._log.error("what is on its way to processes is lost: {error}", error=error)
+        except OSError as error:
+            self._log.error("nobody goes on: {error}", error=error)
         self._log.info("papa ends: another kernel goes on")
         sys.stderr.flush()
         os._exit(0)

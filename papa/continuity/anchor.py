@@ -26,10 +26,13 @@ from typing import Any, Final
 
 from papa.childspec import ChildSpec, Identity
 from papa.continuity.channel import Channel, DescriptorsLost
+from papa.continuity.orphans import Orphans
 from papa.daemon.logfile import LogFile
+from papa.drivers.handles import handle_of, is_handle
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.starting import start
 from papa.errors import Error
+from papa.records import UNKNOWN_EXIT
 
 __all__ = ["Anchor", "main"]
 
@@ -76,10 +79,21 @@ class _Child:
 class _Kernel:
     """A kernel process and the line to it; what it cannot be sent at once waits."""
 
-    def __init__(
-        self, argv: Sequence[str], words: Sequence[str], descriptors: Iterable[int], limit: DescriptorLimit
-    ) -> None:
+    def __init__(self, argv: Sequence[str], pid: int, channel: Channel) -> None:
         self.argv = list(argv)
+        self.pid = pid
+        self.channel = channel
+        self.spare: _Kernel | None = None
+        self.deadline: float | None = None
+        self.served = self.leaving = self.rehearsed = False
+        self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
+        self.open = True
+
+    @classmethod
+    def started(
+        cls, argv: Sequence[str], words: Sequence[str], descriptors: Iterable[int], limit: DescriptorLimit
+    ) -> _Kernel:
+        """A new one."""
         ours, theirs = Channel.pair()
         try:
             with limit.as_started():
@@ -94,25 +108,14 @@ class _Kernel:
         finally:
             theirs.close()
         started.returncode = 0
-        self._begin(started.pid, ours)
+        kernel = cls(argv, started.pid, ours)
+        kernel.deadline = time.monotonic() + _READY_WITHIN
+        return kernel
 
     @classmethod
     def copied(cls, argv: Sequence[str], pid: int, line: int) -> _Kernel:
         """A copy that a kernel has left waiting, and the line to it: see L{papa.continuity.turn}."""
-        copy = cls.__new__(cls)
-        copy.argv = list(argv)
-        copy._begin(pid, Channel(line))
-        copy.deadline = None
-        return copy
-
-    def _begin(self, pid: int, channel: Channel) -> None:
-        self.pid = pid
-        self.channel = channel
-        self.spare: _Kernel | None = None
-        self.deadline: float | None = time.monotonic() + _READY_WITHIN
-        self.served = self.leaving = self.rehearsed = False
-        self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
-        self.open = True
+        return cls(argv, pid, Channel(line))
 
     @property
     def lives(self) -> bool:
@@ -146,6 +149,11 @@ class _Kernel:
                 for descriptor in descriptors:
                     os.close(descriptor)
 
+    def signal(self, number: int) -> None:
+        """Send it a signal; one that is not our child may have gone."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
     def hang_up(self) -> None:
         if self.open:
             self.open = False
@@ -170,6 +178,7 @@ class Anchor:
         self._limit = DescriptorLimit()
         self._held: dict[str, _Held] = {}
         self._children: dict[str, _Child] = {}
+        self._orphans = Orphans()
         self._kernel: _Kernel | None = None
         self._successor: _Kernel | None = None
         self._spare: _Kernel | None = None
@@ -182,6 +191,7 @@ class Anchor:
         self._does: Mapping[str, Callable[[_Kernel, dict[str, Any], list[int]], None]] = {
             "hold": self._hold,
             "drop": self._drop,
+            "adopt": self._adopt,
             "spawn": self._spawn,
             "ready": self._ready,
             "spare": self._keep_spare,
@@ -189,6 +199,20 @@ class Anchor:
             "rehearsed": self._rehearsed,
             "upgrade": self._upgrade,
         }
+
+    def follow(self, pid: int, line: int, kernels: int) -> None:
+        """
+        Be the anchor of a kernel that has lost the one before, and will tell what that had held.
+
+        @param line: descriptor of the line to it.
+        @param kernels: how many there have been.
+        """
+        self._kernel = _Kernel(self._argv, pid, Channel(line))
+        self._kernels = kernels
+        if self._orphans.watch(pid) is not None:
+            self._kernel_ended(self._kernel, UNKNOWN_EXIT)
+            return
+        self._kernel.say({"hear": True})
 
     def run(self) -> int:
         """
@@ -215,6 +239,7 @@ class Anchor:
     def _wait(self, signals: int) -> None:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
+        poll.register(self._orphans, select.POLLIN)
         copy = self._kernel.spare if self._kernel else None
         lines = {each.channel.fileno(): each for each in (self._kernel, self._successor, copy) if each and each.open}
         for line, kernel in lines.items():
@@ -222,6 +247,9 @@ class Anchor:
         for ready, events in poll.poll(self._timeout()):
             if ready == signals:
                 self._signalled(set(os.read(signals, 4096)))
+            elif ready == self._orphans.fileno():
+                for pid, code in self._orphans.ended():
+                    self._ended(pid, code)
             elif events & select.POLLOUT:
                 lines[ready].flush()
             if ready in lines and events & ~select.POLLOUT:
@@ -244,7 +272,7 @@ class Anchor:
             if kernel is not None and kernel.deadline is not None and time.monotonic() >= kernel.deadline:
                 _say(f"kernel {kernel.pid} does not serve after {_READY_WITHIN:g} seconds: it is killed")
                 kernel.deadline = None
-                os.kill(kernel.pid, signal.SIGKILL)
+                kernel.signal(signal.SIGKILL)
 
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:
@@ -254,7 +282,7 @@ class Anchor:
         for number in numbers - {signal.SIGCHLD}:
             self._ending |= number in (signal.SIGTERM, signal.SIGINT)
             if self._kernel is not None:
-                os.kill(self._kernel.pid, number)
+                self._kernel.signal(number)
             elif self._ending:
                 self._exit_code = 0
 
@@ -268,7 +296,7 @@ class Anchor:
             return
         except (OSError, LookupError, TypeError, ValueError) as error:
             _say(f"kernel {kernel.pid} is not understood and is killed: {error!r}")
-            os.kill(kernel.pid, signal.SIGKILL)
+            kernel.signal(signal.SIGKILL)
         kernel.hang_up()
 
     def _reap(self) -> None:
@@ -279,16 +307,18 @@ class Anchor:
                 return
             if ended is None:
                 return
-            code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-            if self._kernel is not None and ended.si_pid == self._kernel.pid:
-                self._kernel_ended(self._kernel, code)
-            elif self._successor is not None and ended.si_pid == self._successor.pid:
-                self._successor_ended(self._successor, code)
-            elif self._spare is not None and ended.si_pid == self._spare.pid:
-                self._spare.hang_up()
-                self._spare = None
-            else:
-                self._child_ended(ended.si_pid, code)
+            self._ended(ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
+
+    def _ended(self, pid: int, code: int) -> None:
+        if self._kernel is not None and pid == self._kernel.pid:
+            self._kernel_ended(self._kernel, code)
+        elif self._successor is not None and pid == self._successor.pid:
+            self._successor_ended(self._successor, code)
+        elif self._spare is not None and pid == self._spare.pid:
+            self._spare.hang_up()
+            self._spare = None
+        else:
+            self._child_ended(pid, code)
 
     def _child_ended(self, pid: int, code: int) -> None:
         for key, child in self._children.items():
@@ -314,6 +344,16 @@ class Anchor:
                 held.close()
             self._children.pop(key, None)
 
+    def _adopt(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+        """Hold what an anchor before has held; of a child its pidfd, if there is one, comes last."""
+        self._hold(kernel, message, descriptors)
+        if message["pid"] is not None:
+            child = self._children[message["key"]] = _Child(message["pid"])
+            child.code = message["code"]
+            if child.code is None:
+                last = self._held[message["key"]].descriptors[-1:]
+                child.code = self._orphans.watch(child.pid, *filter(is_handle, last))
+
     def _spawn(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
         """
         Start a child. Its descriptors come in this order: its streams, what it inherits, its sockets in the manner of
@@ -333,8 +373,7 @@ class Anchor:
                 os.close(descriptor)
         else:
             self._children[key] = _Child(pid)
-            handle = _pidfd(pid)
-            self._held[key] = _Held([*kept, *handle])
+            self._held[key] = _Held([*kept, *handle_of(pid)])
             kernel.say({"spawned": key, "pid": pid}, self._held[key].descriptors[len(kept) :])
         finally:
             for descriptor in (*streams.values(), *inherited.values(), *(each for _, each in listen)):
@@ -364,7 +403,7 @@ class Anchor:
         if self._spare is None and self._spare_at is not None and time.monotonic() >= self._spare_at:
             self._spare_at = None
             try:
-                self._spare = _Kernel(self._argv, (), (), self._limit)
+                self._spare = _Kernel.started(self._argv, (), (), self._limit)
             except OSError as error:
                 _say(f"cannot start a kernel to have in reserve: {error}")
 
@@ -385,7 +424,7 @@ class Anchor:
         words, self._first = self._first, []
         descriptors = [int(number) for _, _, number in (word.partition("=") for word in words) if number.isdecimal()]
         try:
-            self._kernel = _Kernel(self._argv, words, descriptors, self._limit)
+            self._kernel = _Kernel.started(self._argv, words, descriptors, self._limit)
         except OSError as error:
             _say(f"cannot start a kernel: {error}")
             self._failed()
@@ -439,7 +478,7 @@ class Anchor:
             kernel.say({"refused": "an upgrade is under way already"})
             return
         try:
-            self._successor = _Kernel(message["argv"], (), (), self._limit)
+            self._successor = _Kernel.started(message["argv"], (), (), self._limit)
         except OSError as error:
             kernel.say({"refused": f"cannot start it: {error}"})
             return
@@ -517,15 +556,9 @@ def _lifted(descriptor: int) -> int:
     return lifted
 
 
-def _pidfd(pid: int) -> list[int]:
-    """A handle of a child that nobody has reaped yet; none where the system has no such thing, or none left."""
-    try:
-        return [os.pidfd_open(pid)]
-    except (AttributeError, OSError):
-        return []
-
-
 def _how(code: int) -> str:
+    if code == UNKNOWN_EXIT:
+        return "ended, nobody knows how"
     return f"ended with {code}" if code >= 0 else f"was killed by signal {-code}"
 
 
@@ -538,10 +571,18 @@ def main(arguments: Sequence[str]) -> int:
     """
     Be the anchor of the kernels that the words behind C{--} start; those before it are told to the first one besides.
 
+    Where they begin with C{--line=}, C{--kernel=} and C{--kernels=} there is a kernel already: see L{Anchor.follow}.
+
     @return: the exit code.
     """
     split = list(arguments).index("--")
-    return Anchor(arguments[split + 1 :], arguments[:split]).run()
+    words, argv = arguments[:split], arguments[split + 1 :]
+    if not words or not words[0].startswith("--line="):
+        return Anchor(argv, words).run()
+    line, pid, kernels = (int(word.partition("=")[2]) for word in words[:3])
+    anchor = Anchor(argv, words[3:])
+    anchor.follow(pid, line, kernels)
+    return anchor.run()
 
 
 if __name__ == "__main__":

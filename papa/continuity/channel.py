@@ -37,7 +37,11 @@ class DescriptorsLost(OSError):
 
 
 class Channel:
-    """One end of the line."""
+    """
+    One end of the line.
+
+    @ivar gone: whether the other side was found to have gone; C{unheard}: without having received what was sent last.
+    """
 
     def __init__(self, descriptor: int) -> None:
         """
@@ -45,6 +49,7 @@ class Channel:
         """
         self._socket = socket.socket(fileno=descriptor)
         self._socket.setblocking(True)
+        self.gone = self.unheard = False
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
@@ -76,6 +81,9 @@ class Channel:
             beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
             flags = socket.MSG_NOSIGNAL | (0 if wait else socket.MSG_DONTWAIT)
             self._socket.sendmsg([body], beside, flags)
+        except ConnectionError:
+            self.gone = True
+            raise
         finally:
             if file is not None:
                 os.close(file)
@@ -92,6 +100,7 @@ class Channel:
         try:
             body, beside, told, _ = self._received(flags)
         except ConnectionError:
+            self.gone = True
             return None
         descriptors = array.array("i")
         for level, kind, data in beside:
@@ -103,6 +112,7 @@ class Channel:
                 os.close(descriptor)
             raise DescriptorsLost({} if body == _IN_FILE else json.loads(body))
         if not body:
+            self.gone = True
             return None
         if body == _IN_FILE:
             with open(received.pop(0), "rb") as whole:
@@ -115,6 +125,7 @@ class Channel:
         try:
             return self._socket.recvmsg(_MOST, _SPACE, flags)
         except ConnectionResetError:
+            self.gone = self.unheard = True
             # Said once if the other side has gone without having read all. What it had sent before is there still.
             return self._socket.recvmsg(_MOST, _SPACE, flags)
 

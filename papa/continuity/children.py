@@ -173,7 +173,7 @@ class AnchoredChildren:
         for end in self._link.take(f"stdin {spec.key}"):
             ends[0] = end
         handle = held[len(channels)] if len(held) > len(channels) else None
-        child = self._child(spec, observer, pid, ends, handle, self._link.take(f"tape {spec.key}"))
+        child = self._child(spec, observer, pid, ends, handle, self._link.take(f"tape {spec.key}", stays=True))
         child.held = bool(held)
         return child
 
@@ -188,7 +188,7 @@ class AnchoredChildren:
     ) -> AnchoredChild:
         tape = None
         if spec.captured and captured_channels(spec):
-            tape = Tape(self._scratch, lambda made: self._link.hold(f"tape {spec.key}", made), files)
+            tape = Tape(self._scratch, lambda made: self._link.hold(f"tape {spec.key}", made, stays=True), files)
         return AnchoredChild(
             self._link, self._wall, self._reactor, spec, observer, pid=pid, ends=ends, handle=handle, tape=tape
         )

@@ -6,7 +6,8 @@ import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
@@ -16,12 +17,18 @@ from zope.interface import implementer
 from papa import errors
 from papa.childspec import ChildSpec
 from papa.continuity.channel import MOST_DESCRIPTORS, Channel
+from papa.continuity.holdings import Holdings
 from papa.drivers.sockets import moved
 from papa.drivers.starting import explain
 from papa.errors import LimitReached, SpawnFailed
 from papa.interfaces import IHolder, ILine
 
 __all__ = ["AnchorLink"]
+
+#: The pause before another anchor is started doubles with each that does not hold for so long, in seconds.
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 30.0
+_HOLDS: Final = 60.0
 
 
 @implementer(IHolder, ILine, IReadDescriptor)
@@ -35,8 +42,17 @@ class AnchorLink:
 
     _log = Logger()
 
-    def __init__(self, channel: Channel, reactor: Any) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, reactor: Any, start: Callable[[int], Channel]) -> None:
+        """
+        @param start: starts another anchor; is given how many kernels there have been.
+        """
+        self._channel: Channel | None = channel
+        self._start = start
+        self._hears = True
+        self._pause = 0.0
+        self._again: Any = None
+        self._holdings = Holdings()
+        self._codes: dict[str, int] = {}
         self._reactor = reactor
         self._held: dict[str, list[int]] = {}
         self._pids: dict[str, int] = {}
@@ -65,9 +81,10 @@ class AnchorLink:
                 self.kernels, self.anchor = message["welcome"], message["anchor"]
 
     def _next(self) -> tuple[Mapping[str, Any], list[int]]:
-        told = self._channel.receive()
+        told = None if self._channel is None else self._channel.receive()
         if told is None:
-            raise ConnectionError("the anchor has gone")
+            unheard = self._channel is not None and self._channel.unheard
+            raise (ConnectionResetError if unheard else ConnectionError)("the anchor has gone")
         return told
 
     def serve(self) -> None:
@@ -84,8 +101,9 @@ class AnchorLink:
         """This kernel ends because it was told to: there shall be no other."""
         self._send({"do": "goodbye"})
 
-    def hold(self, key: str, descriptors: Sequence[int]) -> None:
-        """Hold these."""
+    def hold(self, key: str, descriptors: Sequence[int], *, stays: bool = False) -> None:
+        """Hold these; C{stays} as L{Holdings.hold} has it."""
+        self._holdings.hold(key, descriptors, stays=stays)
         self._send({"do": "hold", "key": key}, descriptors)
 
     def place(self, numbers: Mapping[str, int]) -> None:
@@ -99,14 +117,20 @@ class AnchorLink:
             if descriptors := self._held.get(key, []):
                 descriptors[0] = moved(descriptors[0], number)
 
-    def take(self, key: str) -> Sequence[int]:
-        """Those that the kernel before had."""
-        return self._held.pop(key, ())
+    def take(self, key: str, *, stays: bool = False) -> Sequence[int]:
+        """Those that the kernel before had; C{stays} as L{Holdings.hold} has it."""
+        taken = self._held.pop(key, ())
+        if taken:
+            self._holdings.hold(key, taken, stays=stays)
+        return taken
 
     def drop(self, *keys: str) -> None:
         """Hold these no more."""
         for key in keys:
             self._exits.pop(key, None)
+            self._holdings.drop(key)
+            self._pids.pop(key, None)
+            self._codes.pop(key, None)
         if keys:
             self._send({"do": "drop", "keys": keys})
 
@@ -127,11 +151,12 @@ class AnchorLink:
         @param streams: its ends of the pipes; C{kept}: the other ends.
         @return: its process id, and a pidfd of it if there is one to be had.
         @raise Error: as L{papa.drivers.starting.start} does.
+        @raise SpawnFailed: too if there is no anchor to start it.
         """
         fields = dataclasses.asdict(dataclasses.replace(spec, descriptors={}, listen=()))
         del fields["descriptors"], fields["listen"], fields["key"], fields["captured"]
         listen = [descriptor for _, descriptor in spec.listen]
-        message: Mapping[str, Any] = {
+        request = {
             "do": "spawn",
             "key": key,
             "spec": fields,
@@ -139,30 +164,61 @@ class AnchorLink:
             "inherited": list(spec.descriptors),
             "listen": [name for name, _ in spec.listen],
         }
-        sent = [*streams.values(), *spec.descriptors.values(), *listen, *kept]
-        if len(sent) > MOST_DESCRIPTORS:
-            raise LimitReached(f"Cannot start {spec.args[0]!r}: it is given too many sockets: {len(sent)} descriptors")
+        beside = [*streams.values(), *spec.descriptors.values(), *listen, *kept]
+        if len(beside) > MOST_DESCRIPTORS:
+            count = len(beside)
+            raise LimitReached(f"Cannot start {spec.args[0]!r}: it is given too many sockets: {count} descriptors")
         try:
-            # Once it was started it is too late to find that there is no number left for its pidfd.
-            reserved = os.dup(self._channel.fileno())
             try:
-                self._channel.send(message, sent)
-            finally:
-                os.close(reserved)
+                message, descriptors = self._answer(key, request, beside)
+            except ConnectionResetError:
+                # The anchor went without having heard it, so it was not done.
+                message, descriptors = self._answer(key, request, beside)
+        except ConnectionError as error:
+            raise SpawnFailed(f"Cannot start {spec.args[0]!r}: {error}") from error
         except OSError as error:
             raise explain(error, spec) from error
+        if "failed" in message:
+            raise getattr(errors, message["error"], SpawnFailed)(message["message"])
+        self._pids[key] = message["pid"]
+        self._holdings.hold(key, [*kept, *descriptors])
+        return message["pid"], descriptors[0] if descriptors else None
+
+    def _answer(
+        self, key: str, request: Mapping[str, Any], beside: Sequence[int]
+    ) -> tuple[Mapping[str, Any], list[int]]:
+        """What comes of asking for a child."""
+        # Once it was started it is too late to find that there is no number left for its pidfd.
+        reserved = os.open(os.devnull, os.O_RDONLY)
+        try:
+            self._ask(request, beside)
+        finally:
+            os.close(reserved)
         while True:
-            try:
-                message, descriptors = self._next()
-            except OSError as error:
-                raise SpawnFailed(f"Cannot start {spec.args[0]!r}: {error}") from error
-            if message.get("spawned") == key:
-                return message["pid"], descriptors[0] if descriptors else None
-            if message.get("failed") == key:
-                raise getattr(errors, message["error"], SpawnFailed)(message["message"])
-            if not self._later:
-                self._reactor.callLater(0, self._tell_later)
-            self._later.append(message)
+            message, descriptors = self._next()
+            if key in (message.get("spawned"), message.get("failed")):
+                return message, descriptors
+            self._put_off(message)
+
+    def _put_off(self, message: Mapping[str, Any]) -> None:
+        """What has nothing to do with what is waited for is told in a turn of its own."""
+        if not self._later:
+            self._reactor.callLater(0, self._tell_later)
+        self._later.append(message)
+
+    def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+        """
+        Send something to an anchor that is there, be it another.
+
+        @raise OSError: if there is none to be had.
+        """
+        self.secure()
+        assert self._channel is not None
+        try:
+            self._channel.send(message, descriptors)
+        except ConnectionError:
+            self.secure()
+            self._channel.send(message, descriptors)
 
     def upgrade(self, argv: Sequence[str], state: int, refused: Callable[[str], object]) -> None:
         """
@@ -171,35 +227,119 @@ class AnchorLink:
         @param state: descriptor of the ledger's file.
         @param refused: told why nothing comes of it; otherwise C{retire} is called.
         """
-        self._refused = refused
-        self._send({"do": "upgrade", "argv": list(argv)}, [state])
+        try:
+            self._ask({"do": "upgrade", "argv": list(argv)}, [state])
+        except OSError as error:
+            refused(str(error))
+        else:
+            self._refused = refused
 
     def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Tell the anchor; one that does not hear is replaced by one that is told everything."""
+        if self._channel is not None and self._hears:
+            try:
+                self._channel.send(message, descriptors)
+            except OSError as error:
+                self._log.error("the anchor does not hear: {error}", error=error)
+
+    # One anchor after the other
+
+    def _lose(self, channel: Channel) -> None:
+        """The anchor has gone: have another started, at once if this one has held for long."""
+        if channel is not self._channel:
+            return
+        self._reactor.removeReader(self)
+        with suppress(OSError):
+            while (told := channel.receive(wait=False)) is not None:
+                self._put_off(told[0])
+        channel.close()
+        self._channel, self._hears = None, False
+        self._log.error("the anchor has gone: this kernel goes on, and another anchor is started")
+        self._told({"refused": "the anchor has gone"})
+        if self._pause:
+            self._later_on(self._pause, self._try_again)
+        else:
+            self._try_again()
+
+    def _try_again(self) -> None:
+        if self._channel is not None:
+            return
+        self._pause = min(_LONGEST_PAUSE, self._pause * 2 or _FIRST_PAUSE)
         try:
-            self._channel.send(message, descriptors)
+            self._begin()
         except OSError as error:
-            self._log.error("the anchor does not hear: {error}", error=error)
+            self._log.error("cannot start an anchor: {error}", error=error)
+            self._later_on(self._pause, self._try_again)
+
+    def _later_on(self, pause: float, then: Callable[[], object]) -> None:
+        """Do that after a pause, and what was to be done before not any more."""
+        if self._again is not None and self._again.active():
+            self._again.cancel()
+        self._again = self._reactor.callLater(pause, then)
+
+    def _begin(self) -> None:
+        self._channel = self._start(self.kernels)
+        self._reactor.addReader(self)
+
+    def secure(self) -> None:
+        """
+        Have an anchor that holds everything, now.
+
+        @raise OSError: if there is none to be had.
+        """
+        if self._channel is not None and self._channel.gone:
+            self._lose(self._channel)
+        if self._channel is None:
+            self._begin()
+        while not self._hears:
+            message, _ = self._next()
+            if "hear" in message:
+                self._hand_over()
+            else:
+                self._put_off(message)
+
+    def _hand_over(self) -> None:
+        """Tell another anchor all that the one before has held."""
+        assert self._channel is not None
+        try:
+            for key in {*self._holdings, *self._pids}:
+                told = {"do": "adopt", "key": key, "pid": self._pids.get(key), "code": self._codes.get(key)}
+                self._channel.send(told, self._holdings.get(key))
+            self._channel.send({"do": "ready"})
+        except ConnectionError:
+            return  # Its end will tell.
+        self._hears = True
+        self._later_on(_HOLDS, self._forgive)
+        self._log.warn("another anchor holds everything now")
+
+    def _forgive(self) -> None:
+        self._pause = 0.0
 
     def fileno(self) -> int:
         """The descriptor that the reactor watches."""
-        return self._channel.fileno()
+        return -1 if self._channel is None else self._channel.fileno()
 
     def logPrefix(self) -> str:
         """What it is called in logs."""
         return "papa anchor"
 
-    def doRead(self) -> Failure | None:
+    def doRead(self) -> None:
         """Hear what the anchor tells."""
+        channel = self._channel
         try:
-            while (told := self._channel.receive(wait=False)) is not None:
+            while channel is not None and channel is self._channel:
+                told = channel.receive(wait=False)
+                if told is None:
+                    # In a turn of its own: the reactor takes whatever is registered now for what has ended.
+                    self._reactor.removeReader(self)
+                    self._reactor.callLater(0, self._lose, channel)
+                    return
                 self._hear(told[0])
         except BlockingIOError:
-            return None
-        self._log.error("the anchor has gone: this kernel goes on, and nobody would go on from it")
-        return Failure(ConnectionError("the anchor has gone"))
+            pass
 
     def connectionLost(self, reason: Failure) -> None:
-        """There is no anchor any more."""
+        """The reactor ends."""
 
     def _tell_later(self) -> None:
         while self._later:
@@ -214,6 +354,8 @@ class AnchorLink:
 
     def _told(self, message: Mapping[str, Any]) -> None:
         if "exited" in message:
+            if message["exited"] in self._pids:
+                self._codes.setdefault(message["exited"], message["code"])
             then = self._exits.pop(message["exited"], None)
             if then is not None:
                 then(message["code"])
@@ -221,7 +363,10 @@ class AnchorLink:
             refused, self._refused = self._refused, None
             refused(message["refused"])
         elif "retire" in message:
+            self._refused = None
             self.retire()
+        elif "hear" in message:
+            self._hand_over()
 
 
 def _why_not(rehearse: Callable[[int], object], descriptor: int) -> str | None:

@@ -14,7 +14,9 @@ from papa.continuity.children import AnchoredChildren
 from papa.continuity.ledger import Ledger
 from papa.continuity.link import AnchorLink
 from papa.continuity.rehearsal import rehearse
+from papa.continuity.replacement import Replacement
 from papa.continuity.tape import Scratch
+from papa.drivers.inheritance import DescriptorLimit
 from papa.drivers.machine import memory
 from papa.drivers.sockets import SystemSockets, holder_key
 from papa.errors import Error, NotAllowed
@@ -39,18 +41,19 @@ class Mooring:
 
     _log = Logger()
 
-    def __init__(self, descriptor: int, reactor: Any, wall: Callable[[], float]) -> None:
+    def __init__(self, descriptor: int, reactor: Any, wall: Callable[[], float], limit: DescriptorLimit) -> None:
         """
         Receive everything from the anchor.
 
         @param descriptor: of the line to it.
+        @param limit: gives another anchor the limit of open files that papa was started with.
         @raise NotAllowed: if the state is of a version that this papa does not know.
         @raise ConnectionError: if the anchor has gone.
         """
         self._reactor = reactor
         self._wall = wall
         self._gives_way = False
-        self.link = AnchorLink(Channel(descriptor), reactor)
+        self.link = AnchorLink(Channel(descriptor), reactor, Replacement(_next_command(""), limit, reactor).start)
         self.link.receive_all(rehearse)
         self.ledger = Ledger(lambda file: self.link.hold(_LEDGER, [file]), *self.link.take(_LEDGER))
         self.link.place(self._numbers())

@@ -10,7 +10,7 @@ from typing import Final
 
 from papa.records import UNKNOWN_EXIT
 
-__all__ = ["exit_code", "handle_of"]
+__all__ = ["exit_code", "handle_of", "is_handle"]
 
 #: From linux/pidfd.h: what to ask for, since Linux 6.15, and where the answer begins and ends.
 _GET_INFO: Final = 0xC040FF0B
@@ -24,6 +24,17 @@ def handle_of(pid: int) -> list[int]:
         return [os.pidfd_open(pid)]
     except (AttributeError, OSError):
         return []
+
+
+def is_handle(descriptor: int) -> bool:
+    """Whether a descriptor is a pidfd."""
+    try:
+        signal.pidfd_send_signal(descriptor, 0)
+    except (ProcessLookupError, PermissionError):
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def exit_code(pid: int, handle: int) -> int:

@@ -8,7 +8,6 @@ import socket
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa.childspec import ChildSpec, Identity
@@ -31,7 +30,19 @@ class LinkTestCase(SynchronousTestCase):
         self.addCleanup(self.anchor.close)
         self.addCleanup(ours.close)
         self.reactor = MemoryReactorClock()
-        self.link = AnchorLink(ours, self.reactor)
+        self.starts: list[int] = []
+        self.refusal: OSError | None = None
+        self.link = AnchorLink(ours, self.reactor, self.start)
+
+    def start(self, kernels: int) -> Channel:
+        """Another anchor, in place of the one that has gone."""
+        self.starts.append(kernels)
+        if self.refusal is not None:
+            raise self.refusal
+        ours, self.anchor = Channel.pair()
+        self.addCleanup(self.anchor.close)
+        self.addCleanup(ours.close)
+        return ours
 
     def told(self) -> list[tuple[dict[str, Any], int]]:
         """What the anchor was told since, and with how many descriptors."""
@@ -188,14 +199,62 @@ class ServingTests(LinkTestCase):
         self.assertEqual((refusals, retired), (["no"], [True]))
 
     def test_anchor_gone(self) -> None:
-        """The kernel goes on without its anchor: nothing that it says fails, but no child can be started."""
+        """Another anchor is told, once it hears, of what is held by then, in order, and of children and their ends."""
+        for key in ("a", "b", "c"):
+            self.link.hold(key, [self.file()])
+        for key in ("one", "two"):
+            self.anchor.send({"spawned": key, "pid": 70}, [self.file()])
+            self.link.spawn(key, _spec(), {}, [self.file()])
+        self.anchor.send({"exited": "one", "code": 3})
         self.anchor.close()
-        found = self.link.doRead()
-        assert isinstance(found, Failure)
-        self.link.connectionLost(found)
+        self.hear()
+        self.assertEqual((self.link.logPrefix(), self.starts), ("papa anchor", []))
+        self.reactor.advance(0)
+        self.assertEqual(self.starts, [3])
+        self.link.hold("a", [self.file(), self.file()])
+        self.link.drop("b")
+        self.assertEqual(self.told(), [])
+        moves: list[int] = []
+        self.link.moved = lambda: moves.append(self.link.anchor)
+        self.anchor.send({"hear": 55})
+        self.hear()
+        adopt = {"do": "adopt", "pid": None, "code": None}
+        self.assertEqual(
+            self.told(),
+            [
+                (adopt | {"key": "a"}, 2),
+                (adopt | {"key": "c"}, 1),
+                (adopt | {"key": "one", "pid": 70, "code": 3}, 2),
+                (adopt | {"key": "two", "pid": 70}, 2),
+                ({"do": "ready"}, 0),
+            ],
+        )
+        self.assertEqual(moves, [55])
+        self.link.drop("a", "c", "one", "two")
+
+    def test_next_anchor_refused(self) -> None:
+        """If no anchor can be started it is tried again, with growing pauses; nothing that is said meanwhile fails."""
+        self.refusal = OSError("no")
+        self.anchor.close()
+        self.hear()
+        for pause, count in ((0, 1), (0.1, 2), (0.1, 2), (0.1, 3), (0.4, 4)):
+            self.reactor.advance(pause)
+            self.assertEqual(len(self.starts), count)
         self.link.hold("a", [])
-        self.assertEqual((self.link.logPrefix(), self.link.fileno() > 0), ("papa anchor", True))
-        self.assertRaises(SpawnFailed, self.link.spawn, "a", _spec(), {}, ())
+        with self.assertRaisesRegex(SpawnFailed, "Cannot start 'x': no"):
+            self.link.spawn("a", _spec(), {}, ())
+        refusals: list[str] = []
+        self.link.upgrade(["python"], self.file(), refusals.append)
+        self.assertEqual(refusals, ["no"])
+
+    def test_upgrade_ends_with_the_anchor(self) -> None:
+        """If the anchor goes while an upgrade is under way, nothing comes of that."""
+        refusals: list[str] = []
+        self.link.upgrade(["python"], self.file(), refusals.append)
+        self.anchor.close()
+        self.hear()
+        self.reactor.advance(0)
+        self.assertEqual(refusals, ["the anchor has gone"])
 
 
 class SpawnTests(LinkTestCase):
@@ -255,7 +314,7 @@ class SpawnTests(LinkTestCase):
 
 def _hardly_any() -> list[list[Any]]:
     ours, anchor = Channel.pair()
-    link = AnchorLink(ours, MemoryReactorClock())
+    link = AnchorLink(ours, MemoryReactorClock(), print)  # type: ignore[arg-type]
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(map(int, os.listdir("/proc/self/fd")))
     used = {int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")}

@@ -1,0 +1,70 @@
+"""What a kernel keeps of all that its anchor holds, so that another anchor can be given it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from twisted.logger import Logger
+
+__all__ = ["Holdings"]
+
+#: Duplicates have this number or a higher one.
+_LOWEST: Final = 4096
+
+
+class Holdings:
+    """Duplicates of descriptors, by the keys that the anchor holds them under."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[list[int], bool]] = {}
+
+    def hold(self, key: str, descriptors: Sequence[int], *, stays: bool = False) -> None:
+        """
+        Keep these, in place of what was kept under the key.
+
+        @param stays: they stay open as they are until they are dropped, so that no duplicates are needed.
+        """
+        self.drop(key)
+        try:
+            self._held[key] = (list(descriptors) if stays else _duplicates(descriptors), stays)
+        except OSError as error:
+            self._log.error("{key} would be lost with the anchor: {error}", key=key, error=error)
+
+    def drop(self, key: str) -> None:
+        """Keep these no more."""
+        descriptors, stays = self._held.pop(key, ([], True))
+        if not stays:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def get(self, key: str) -> Sequence[int]:
+        """What is kept under a key."""
+        return self._held.get(key, ([], True))[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+
+def _duplicate(descriptor: int) -> int:
+    """Clear of the numbers by which children know sockets, if there is one."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
+    except OSError:
+        return os.dup(descriptor)
+
+
+def _duplicates(descriptors: Sequence[int]) -> list[int]:
+    """As many, or none."""
+    made: list[int] = []
+    try:
+        made.extend(map(_duplicate, descriptors))
+    except OSError:
+        for descriptor in made:
+            os.close(descriptor)
+        raise
+    return made

@@ -1,0 +1,49 @@
+"""What a kernel keeps for the next anchor."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papa.continuity.holdings import Holdings
+from tests.support import is_open
+
+
+class HoldingsTests(SynchronousTestCase):
+    """Descriptors by key."""
+
+    def setUp(self) -> None:
+        self.holdings = Holdings()
+        self.pipe = os.pipe()
+        self.addCleanup(os.close, self.pipe[0])
+        self.addCleanup(os.close, self.pipe[1])
+
+    def same(self, one: int, other: int) -> bool:
+        return os.path.sameopenfile(one, other)
+
+    def test_duplicates(self) -> None:
+        """What is kept is another descriptor of the same, which is closed when it is dropped or replaced."""
+        self.holdings.hold("a", self.pipe[:1])
+        (kept,) = self.holdings.get("a")
+        self.assertNotEqual(kept, self.pipe[0])
+        self.assertTrue(self.same(kept, self.pipe[0]))
+        self.holdings.hold("a", self.pipe)
+        self.assertEqual(len(self.holdings.get("a")), 2)
+        self.assertEqual(list(self.holdings), ["a"])
+        kept, other = self.holdings.get("a")
+        self.holdings.drop("a")
+        self.assertEqual((is_open(kept), is_open(other), list(self.holdings)), (False, False, []))
+
+    def test_as_they_are(self) -> None:
+        """What stays open needs no duplicate, and is not closed here."""
+        self.holdings.hold("a", self.pipe, stays=True)
+        self.assertEqual(self.holdings.get("a"), list(self.pipe))
+        self.holdings.drop("a")
+        self.assertTrue(is_open(self.pipe[0]))
+
+    def test_none_left(self) -> None:
+        """Without a descriptor left nothing is kept, and nobody else is disturbed."""
+        self.holdings.hold("a", [self.pipe[0], 1 << 20])
+        self.assertEqual(self.holdings.get("a"), [])
+        self.holdings.drop("a")

@@ -25,6 +25,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from papa.childspec import ChildSpec, Identity
+from papa.continuity.anew import begin_anew, knows_format, passed_on
 from papa.continuity.channel import Channel, DescriptorsLost
 from papa.continuity.orphans import Orphans
 from papa.daemon.logfile import LogFile
@@ -84,6 +85,7 @@ class _Kernel:
         self.pid = pid
         self.channel = channel
         self.spare: _Kernel | None = None
+        self.anchor: list[str] = []
         self.deadline: float | None = None
         self.served = self.leaving = self.rehearsed = False
         self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
@@ -176,6 +178,9 @@ class Anchor:
         self._log = LogFile(logs[0].partition("=")[2]) if logs else None
         self._previous: list[str] | None = None
         self._limit = DescriptorLimit()
+        self._signals = -1
+        self._anew: list[str] = []
+        self._missed = b""
         self._held: dict[str, _Held] = {}
         self._children: dict[str, _Child] = {}
         self._orphans = Orphans()
@@ -214,6 +219,63 @@ class Anchor:
             return
         self._kernel.say({"hear": True})
 
+    @classmethod
+    def begun_anew(cls, state: dict[str, Any]) -> Anchor:
+        """The anchor that had this state before it became another program: see L{papa.continuity.anew}."""
+        anchor = cls(state["argv"])
+        anchor._log = LogFile(state["log"]) if state["log"] else None
+        anchor._previous, anchor._kernels, anchor._has_served = state["previous"], state["kernels"], True
+        anchor._limit = DescriptorLimit(state["limit"])
+        for key, descriptors in state["held"].items():
+            anchor._held[key] = _Held(descriptors)
+        for key, (pid, code) in state["children"].items():
+            anchor._children[key] = _Child(pid)
+            anchor._children[key].code = code
+        for handle, pid in state["orphans"]:
+            anchor._orphans.watch(pid, handle)
+            os.close(handle)
+        anchor._kernel = kernel = _Kernel(state["argv"], state["pid"], Channel(state["line"]))
+        kernel.served = True
+        if state["spare"]:
+            kernel.spare = _Kernel.copied(kernel.argv, *state["spare"])
+        else:
+            anchor._spare_at = time.monotonic()
+        anchor._missed = bytes(state["signals"])
+        return anchor
+
+    def _begin_anew_if_due(self) -> None:
+        """Become the program of a new version, once its kernel serves and has been told everything."""
+        kernel = self._kernel
+        if not self._anew or kernel is None or not kernel.served or kernel.waiting or self._successor is not None:
+            return
+        argv, self._anew = self._anew, []
+        self._dismiss_spare()
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *_PASSED_ON))
+        with suppress(BlockingIOError):
+            self._missed = os.read(self._signals, 4096)
+        spare = kernel.spare
+        state = {
+            "argv": self._argv,
+            "previous": self._previous,
+            "kernels": self._kernels,
+            "log": None if self._log is None else self._log.path,
+            "limit": self._limit.started_with,
+            "held": {key: held.descriptors for key, held in self._held.items()},
+            "children": {key: (child.pid, child.code) for key, child in self._children.items()},
+            "orphans": list(self._orphans.pids.items()),
+            "pid": kernel.pid,
+            "line": kernel.channel.fileno(),
+            "spare": None if spare is None else (spare.pid, spare.channel.fileno()),
+            "signals": list(self._missed),
+        }
+        held = [descriptor for each in self._held.values() for descriptor in each.descriptors]
+        lines = [each.channel.fileno() for each in (kernel, spare) if each is not None]
+        error = begin_anew(argv, state, [*held, *self._orphans.pids, *lines])
+        _say(f"cannot become {argv[0]}: {error}; this version of the anchor goes on")
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self._spare_at = time.monotonic()
+        self._signalled(set(self._missed))
+
     def run(self) -> int:
         """
         Serve until a kernel says goodbye.
@@ -222,16 +284,19 @@ class Anchor:
         """
         self._limit.raise_to_most()
         _adopt_orphans()
-        reset_signals()
         shut_descriptors()
-        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._signals, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, *_PASSED_ON):
             signal.signal(number, lambda *_: None)
+        # An anchor that was begun anew has had signals blocked until now.
+        reset_signals()
+        os.write(writing, self._missed + bytes([signal.SIGCHLD]))
         while self._exit_code is None:
             self._start_if_due()
             self._prepare_spare()
-            self._wait(reading)
+            self._begin_anew_if_due()
+            self._wait(self._signals)
         return self._exit_code
 
     # What happens
@@ -467,7 +532,7 @@ class Anchor:
         self._start_at = time.monotonic() + pause
         if self._failures >= _GIVE_UP_AFTER and self._previous is not None:
             _say("the new version does not come to serve: the one before it goes on")
-            self._argv, self._previous, self._failures = self._previous, None, 0
+            self._argv, self._previous, self._failures, self._anew = self._previous, None, 0, []
             self._dismiss_spare()
 
     # A kernel gives way to another
@@ -493,6 +558,7 @@ class Anchor:
             return
         kernel.deadline = None
         kernel.rehearsed = True
+        kernel.anchor = message["anchor"] if knows_format(message.get("format")) else []
         self._kernel.say({"retire": True})
 
     def _successor_ended(self, successor: _Kernel, code: int) -> None:
@@ -504,7 +570,7 @@ class Anchor:
 
     def _promote(self, successor: _Kernel) -> None:
         self._dismiss_spare()
-        self._previous, self._argv = self._argv, successor.argv
+        self._previous, self._argv, self._anew = self._argv, successor.argv, successor.anchor
         self._kernel, self._successor = successor, None
         successor.deadline = time.monotonic() + _READY_WITHIN
         self._hand_over(successor)
@@ -572,9 +638,12 @@ def main(arguments: Sequence[str]) -> int:
     Be the anchor of the kernels that the words behind C{--} start; those before it are told to the first one besides.
 
     Where they begin with C{--line=}, C{--kernel=} and C{--kernels=} there is a kernel already: see L{Anchor.follow}.
+    C{--state=} alone tells where there is all else, too: see L{Anchor.begun_anew}.
 
     @return: the exit code.
     """
+    if arguments[0].startswith("--state="):
+        return Anchor.begun_anew(passed_on(int(arguments[0].partition("=")[2]))).run()
     split = list(arguments).index("--")
     words, argv = arguments[:split], arguments[split + 1 :]
     if not words or not words[0].startswith("--line="):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,8 +18,10 @@ from zope.interface import implementer
 
 from papa import errors
 from papa.childspec import ChildSpec
+from papa.continuity.anew import FORMAT
 from papa.continuity.channel import MOST_DESCRIPTORS, Channel
 from papa.continuity.holdings import Holdings
+from papa.continuity.replacement import ANCHOR
 from papa.drivers.sockets import moved
 from papa.drivers.starting import explain
 from papa.errors import LimitReached, SpawnFailed
@@ -76,7 +80,7 @@ class AnchorLink:
                 if message["pid"] is not None:
                     self._pids[message["held"]] = message["pid"]
             elif "rehearse" in message:
-                self._send({"do": "rehearsed", "error": _why_not(rehearse, descriptors[0])})
+                self._send({"do": "rehearsed", "error": _why_not(rehearse, descriptors[0]), **_own_anchor()})
             elif "welcome" in message:
                 self.kernels, self.anchor = message["welcome"], message["anchor"]
 
@@ -367,6 +371,12 @@ class AnchorLink:
             self.retire()
         elif "hear" in message:
             self._hand_over()
+
+
+def _own_anchor() -> dict[str, Any]:
+    """How an anchor of this version is started, if it can be, and what it understands."""
+    importlib.import_module(ANCHOR[-1])
+    return {"anchor": [sys.executable, *ANCHOR], "format": FORMAT}
 
 
 def _why_not(rehearse: Callable[[int], object], descriptor: int) -> str | None:

@@ -41,10 +41,18 @@ class DescriptorLimit:
     limit allows, there would be none: so two low ones are kept in reserve for it.
     """
 
-    def __init__(self) -> None:
-        self._started_with, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._own = self._started_with
+    def __init__(self, started_with: int | None = None) -> None:
+        """
+        @param started_with: the soft limit that papa was started with; by default the one that there is.
+        """
+        self._own, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._started_with = self._own if started_with is None else started_with
         self._spare: list[int] = []
+
+    @property
+    def started_with(self) -> int:
+        """The soft limit that papa was started with."""
+        return self._started_with
 
     def raise_to_most(self) -> int:
         """Take as many descriptors as the system allows, and tell how many."""

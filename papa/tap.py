@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from papa import endpoints, places
 from papa.continuity.mooring import Mooring
+from papa.continuity.twistd import become_anchor, check_twistd
 from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
@@ -66,12 +67,21 @@ class Options(usage.Options):
         ["anchor-fd", None, None, "Go on with what an anchor holds, to which this descriptor leads.", int],
         ["lifeline-fd", None, None, "End when this descriptor is closed at its other end.", int],
     ]
-    optFlags: ClassVar = [["until-last-client", None, "End when the last connection has gone."]]
+    optFlags: ClassVar = [
+        ["anchor", None, "Have another kernel go on with all that is held if this one dies; with twistd --nodaemon."],
+        ["until-last-client", None, "End when the last connection has gone."],
+    ]
 
     def __init__(self) -> None:
         super().__init__()
         self["console"] = []
         self["control"] = []
+        self.words = 0
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse, and remember of how many words."""
+        self.words = len(options or ())
+        super().parseOptions(options)
 
     def opt_console(self, description: str) -> None:
         """Serve the console there: tcp:PORT[:interface=ADDRESS], unix:PATH or ssl:PORT:…; may be repeated."""
@@ -87,6 +97,8 @@ class Options(usage.Options):
 
         @raise usage.UsageError: if one is none, or would let other machines in.
         """
+        if self["anchor"]:
+            check_twistd(self.parent)
         descriptions = list(self["console"])
         if self["port"] is not None:
             descriptions.append(f"tcp:{self['port']}")
@@ -116,6 +128,8 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     """
     if reactor is None:
         from twisted.internet import reactor
+    if options["anchor"]:
+        become_anchor(options.words, options["ready-fd"])
     limit = DescriptorLimit()
     most = limit.raise_to_most()
     ignored = reset_signals()

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any, ClassVar, Final
 
@@ -111,14 +112,14 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from error
 
 
-def _tell_systemd(where: str) -> None:
+def _tell_systemd(where: str, anchor: int) -> None:
     notify(READY=1, STATUS=f"serving at {where}")
-    interval = watchdog_interval()
+    interval = watchdog_interval(anchor)
     if interval is not None:
         LoopingCall(notify, WATCHDOG=1).start(interval)
 
 
-def makeService(options: Options, reactor: Any = None, ready: Callable[[str], object] = _tell_systemd) -> IService:
+def makeService(options: Options, reactor: Any = None, ready: Callable[[str], object] | None = None) -> IService:
     """
     The kernel, ready to be started.
 
@@ -153,6 +154,8 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         kernels=1 if mooring is None else mooring.link.kernels,
     )
     programs = ProgramFactory(kernel, attendance, access, greeting)
+    if mooring is not None:
+        _follow_anchor(mooring, programs)
     consoles = ConsoleFactory(kernel, attendance, access, programs.successor, reactor)
     folder = places.runtime_folder()
     holder = None if mooring is None else mooring.link
@@ -170,7 +173,9 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         attendance,
         listeners,
         folder=folder,
-        started=_Readiness(reactor, options["ready-fd"], ready).announce,
+        started=_Readiness(
+            reactor, options["ready-fd"], ready or (lambda where: _tell_systemd(where, greeting.anchor))
+        ).announce,
         line=holder,
     )
     if mooring is not None:
@@ -181,6 +186,15 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     if options["lifeline-fd"] is not None:
         _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
     return service
+
+
+def _follow_anchor(mooring: Mooring, programs: ProgramFactory) -> None:
+    """Tell clients of another anchor once there is one."""
+
+    def moved() -> None:
+        programs.greeting = replace(programs.greeting, anchor=mooring.link.anchor)
+
+    mooring.link.moved = moved
 
 
 def _plain(reactor: Any, limit: DescriptorLimit) -> Kernel:

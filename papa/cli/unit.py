@@ -9,8 +9,8 @@ import click
 
 __all__ = ["command"]
 
-#: What a kernel needs for each process that it captures is two or three; its own limit is raised to the hard one.
-_DESCRIPTORS: Final = 524288
+#: The soft limit is for children, as the system has it for all; papa raises its own to the hard one.
+_DESCRIPTORS: Final = "1024:524288"
 
 _UNIT: Final = """\
 [Unit]
@@ -18,12 +18,16 @@ Description=papa, the process kernel{whose}
 {after}
 [Service]
 Type=notify
-ExecStart={program} -P -m papa serve
+ExecStart={program} -P -m papa serve --anchor
+# The anchor stays, and a kernel of the version that is installed now goes on; each says itself when it serves.
+ExecReload=kill -USR2 $MAINPID
+NotifyAccess=all
 # What papa has started is not to end with it.
 KillMode=process
 # The control groups below this one are for managers to use.
 Delegate=yes
 LimitNOFILE={descriptors}
+TasksMax=infinity
 Restart=on-failure
 
 [Install]
@@ -53,8 +57,8 @@ def command(user: bool) -> None:
         papa unit --user > ~/.config/systemd/user/papa.service
         systemctl --user enable --now papa; loginctl enable-linger
 
-    systemctl reports papa as started once it serves, and as ended without touching what it has started. There is
-    nothing to reload: papa has no configuration.
+    systemctl reports papa as started once it serves, and as ended without touching what it has started. A reload is
+    papa upgrade.
     """
     click.echo(
         _UNIT.format(

@@ -217,7 +217,7 @@ class Anchor:
         if self._orphans.watch(pid) is not None:
             self._kernel_ended(self._kernel, UNKNOWN_EXIT)
             return
-        self._kernel.say({"hear": True})
+        self._kernel.say({"hear": os.getpid()})
 
     @classmethod
     def begun_anew(cls, state: dict[str, Any]) -> Anchor:

@@ -41,7 +41,7 @@ class AnchorLink:
     What the anchor holds, and what it tells.
 
     @ivar kernels: how many kernels the anchor has had, with this one.
-    @ivar anchor: its pid.
+    @ivar anchor: its pid; C{moved} is called when there is another.
     """
 
     _log = Logger()
@@ -65,6 +65,7 @@ class AnchorLink:
         self._refused: Callable[[str], object] | None = None
         self.kernels = self.anchor = 0
         self.retire: Callable[[], object] = lambda: None
+        self.moved: Callable[[], object] = lambda: None
 
     def receive_all(self, rehearse: Callable[[int], object]) -> None:
         """
@@ -298,12 +299,12 @@ class AnchorLink:
         while not self._hears:
             message, _ = self._next()
             if "hear" in message:
-                self._hand_over()
+                self._hand_over(message["hear"])
             else:
                 self._put_off(message)
 
-    def _hand_over(self) -> None:
-        """Tell another anchor all that the one before has held."""
+    def _hand_over(self, anchor: int) -> None:
+        """Tell another anchor, of that pid, all that the one before has held."""
         assert self._channel is not None
         try:
             for key in {*self._holdings, *self._pids}:
@@ -312,7 +313,8 @@ class AnchorLink:
             self._channel.send({"do": "ready"})
         except ConnectionError:
             return  # Its end will tell.
-        self._hears = True
+        self._hears, self.anchor = True, anchor
+        self.moved()
         self._later_on(_HOLDS, self._forgive)
         self._log.warn("another anchor holds everything now")
 
@@ -370,7 +372,7 @@ class AnchorLink:
             self._refused = None
             self.retire()
         elif "hear" in message:
-            self._hand_over()
+            self._hand_over(message["hear"])
 
 
 def _own_anchor() -> dict[str, Any]:

@@ -335,7 +335,11 @@ class Program(amp.BinaryBoxProtocol):
 
 
 class ProgramFactory(Factory):
-    """Makes them."""
+    """
+    Makes them.
+
+    @ivar greeting: what each that is made from now on begins with.
+    """
 
     noisy = False
 
@@ -343,12 +347,12 @@ class ProgramFactory(Factory):
         self._kernel = kernel
         self._attendance = attendance
         self._doorkeeper = doorkeeper
-        self._greeting = greeting
+        self.greeting = greeting
 
     def buildProtocol(self, addr: IAddress | None) -> Program:
         """A protocol for a new connection."""
-        return Program(self._kernel, self._attendance, self._greeting, self._doorkeeper)
+        return Program(self._kernel, self._attendance, self.greeting, self._doorkeeper)
 
     def successor(self) -> Program:
         """A protocol for a connection that was a console's until now."""
-        return Program(self._kernel, self._attendance, self._greeting)
+        return Program(self._kernel, self._attendance, self.greeting)

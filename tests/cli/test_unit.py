@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -41,8 +42,17 @@ class UnitTests(KernelTestCase):
         """It says what an operator counts on: started when it serves, ended alone, with descriptors for all."""
         for options in ((), ("--user",)):
             unit = self.papa("unit", *options).stdout
-            for line in ("Type=notify", "KillMode=process", "Delegate=yes", "LimitNOFILE=524288"):
+            for line in (
+                "Type=notify",
+                "KillMode=process",
+                "Delegate=yes",
+                "LimitNOFILE=1024:524288",
+                "TasksMax=infinity",
+                "NotifyAccess=all",
+                "ExecReload=kill -USR2 $MAINPID",
+            ):
                 self.assertIn(f"\n{line}\n", unit)
+            self.assertIn(" papa serve --anchor\n", unit)
 
 
 class NotifyTests(KernelTestCase):
@@ -64,3 +74,19 @@ class NotifyTests(KernelTestCase):
             self.environ["WATCHDOG_USEC"] = "200000"
             self.serve()
             self.assertEqual([manager.recv(4096)[:6], *(manager.recv(4096) for _ in range(2))], [b"READY=", *_ALIVE])
+
+    def test_told_of_kernels(self) -> None:
+        """Of an anchored one too, by each kernel, and that it is alive if systemd asks that of the anchor."""
+        path = os.path.join(self.folder, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(PATIENCE)
+            self.environ |= {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
+            # As systemd does it: the variable has the pid of the program that takes the shell's place.
+            words = ["sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh"]
+            kernel = self.serve("--anchor", "-u", os.path.join(self.folder, "c.sock"), under=words)
+            for _ in range(2):
+                while not manager.recv(4096).startswith(b"READY=1"):
+                    pass
+                self.assertEqual([manager.recv(4096) for _ in range(2)], _ALIVE)
+                kernel.process.send_signal(signal.SIGUSR2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -76,6 +77,7 @@ class AnchorKilledTests(LostAnchorTestCase):
         self.assertEqual([self.client.list_sockets(), self.client.list_values()], before)
         self.assertEqual(self.client.kernel_pid, kernel)
         self.assertIn("the anchor has gone: this kernel goes on", self.anchor.said())
+        self.assertEqual(json.loads(self.papa("status", "--json").stdout)["kernel"]["anchor"], anchor)
         self.client.set("a", "c")
         self.kill()
         self.assertEqual(self.client.get("a"), "c")

@@ -25,22 +25,22 @@ class Holdings:
 
     def hold(self, key: str, descriptors: Sequence[int], *, stays: bool = False) -> None:
         """
-        Keep these, in place of what was kept under the key.
+        Keep these, in place of what was kept under the key, and where that stood among the others.
 
         @param stays: they stay open as they are until they are dropped, so that no duplicates are needed.
         """
-        self.drop(key)
+        before = self._held.get(key)
         try:
             self._held[key] = (list(descriptors) if stays else _duplicates(descriptors), stays)
         except OSError as error:
+            self._held[key] = ([], True)
             self._log.error("{key} would be lost with the anchor: {error}", key=key, error=error)
+        if before is not None:
+            _close(*before)
 
     def drop(self, key: str) -> None:
         """Keep these no more."""
-        descriptors, stays = self._held.pop(key, ([], True))
-        if not stays:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        _close(*self._held.pop(key, ([], True)))
 
     def get(self, key: str) -> Sequence[int]:
         """What is kept under a key."""
@@ -56,6 +56,12 @@ def _duplicate(descriptor: int) -> int:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
     except OSError:
         return os.dup(descriptor)
+
+
+def _close(descriptors: Sequence[int], stays: bool) -> None:
+    if not stays:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _duplicates(descriptors: Sequence[int]) -> list[int]:

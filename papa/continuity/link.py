@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +24,7 @@ from papa.continuity.anew import FORMAT
 from papa.continuity.channel import MOST_DESCRIPTORS, Channel
 from papa.continuity.holdings import Holdings
 from papa.continuity.replacement import ANCHOR
+from papa.continuity.strays import end_strays
 from papa.drivers.sockets import moved
 from papa.drivers.starting import explain
 from papa.errors import LimitReached, SpawnFailed
@@ -33,6 +36,8 @@ __all__ = ["AnchorLink"]
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
 _HOLDS: Final = 60.0
+#: How long descriptors that are on their way take at most to arrive, about, in seconds.
+_SHORTLY: Final = 0.001
 
 
 @implementer(IHolder, ILine, IReadDescriptor)
@@ -180,6 +185,9 @@ class AnchorLink:
                 # The anchor went without having heard it, so it was not done.
                 message, descriptors = self._answer(key, request, beside)
         except ConnectionError as error:
+            # It may have been started all the same, and nobody would know of it.
+            for pid in end_strays(streams.values()):
+                self._log.warn("process {pid} was started as the anchor went: it is killed", pid=pid)
             raise SpawnFailed(f"Cannot start {spec.args[0]!r}: {error}") from error
         except OSError as error:
             raise explain(error, spec) from error
@@ -307,9 +315,10 @@ class AnchorLink:
         """Tell another anchor, of that pid, all that the one before has held."""
         assert self._channel is not None
         try:
-            for key in {*self._holdings, *self._pids}:
+            # In order: what was held first is handed over first, and gets the lowest numbers.
+            for key in dict.fromkeys([*self._holdings, *self._pids]):
                 told = {"do": "adopt", "key": key, "pid": self._pids.get(key), "code": self._codes.get(key)}
-                self._channel.send(told, self._holdings.get(key))
+                _send_when_possible(self._channel, told, self._holdings.get(key))
             self._channel.send({"do": "ready"})
         except ConnectionError:
             return  # Its end will tell.
@@ -373,6 +382,18 @@ class AnchorLink:
             self.retire()
         elif "hear" in message:
             self._hand_over(message["hear"])
+
+
+def _send_when_possible(channel: Channel, message: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+    """Send what takes its turn among too many descriptors of this user that are on their way."""
+    while True:
+        try:
+            channel.send(message, descriptors)
+            return
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            time.sleep(_SHORTLY)
 
 
 def _own_anchor() -> dict[str, Any]:

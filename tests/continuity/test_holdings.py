@@ -42,6 +42,14 @@ class HoldingsTests(SynchronousTestCase):
         self.holdings.drop("a")
         self.assertTrue(is_open(self.pipe[0]))
 
+    def test_order(self) -> None:
+        """What replaces something stands where that stood."""
+        for key in ("a", "b", "a"):
+            self.holdings.hold(key, self.pipe)
+        self.assertEqual(list(self.holdings), ["a", "b"])
+        for key in ("a", "b"):
+            self.holdings.drop(key)
+
     def test_none_left(self) -> None:
         """Without a descriptor left nothing is kept, and nobody else is disturbed."""
         self.holdings.hold("a", [self.pipe[0], 1 << 20])

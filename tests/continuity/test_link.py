@@ -91,7 +91,10 @@ class TakingOverTests(LinkTestCase):
         os.close(self.link.take("b")[0])
         self.link.serve()
         self.assertEqual(self.told(), [({"do": "drop", "keys": ["a"]}, 0), ({"do": "ready"}, 0)])
-        self.assertEqual(len(os.listdir("/proc/self/fd")) - before, 2)  # Those of the test.
+        # Those of the test, and what the next anchor would be given of what was taken.
+        self.assertEqual(len(os.listdir("/proc/self/fd")) - before, 3)
+        self.link.drop("b")
+        self.assertEqual(len(os.listdir("/proc/self/fd")) - before, 2)
         self.assertEqual(self.reactor.getReaders(), [self.link])
 
     def test_anchor_gone(self) -> None:

@@ -432,7 +432,8 @@ class Anchor:
         kept = list(rest)
         try:
             pid = start(_spec(message["spec"], inherited, listen), streams, self._limit)
-        except (Error, ValueError) as error:
+        except (Error, LookupError, TypeError, ValueError) as error:
+            # A kernel of another version may ask for what this anchor has never heard of: that is not worth its death.
             kernel.say({"failed": key, "error": type(error).__name__, "message": str(error)})
             for descriptor in kept:
                 os.close(descriptor)

@@ -257,6 +257,17 @@ class ChildTests(AnchorTestCase):
         self.assertEqual((told["failed"], told["error"], other, held), ("c", "SpawnFailed", "d", {}))
         self.assertIn("/no/such/program", told["message"])
 
+    def test_of_another_version(self) -> None:
+        """A kernel that asks for what the anchor does not know is told so for this child, and goes on."""
+        first = (
+            "tell(do='ready'); told = spawn('c', '/bin/true', kept=[0], colour='red')[0]; "
+            "say([told['failed'], told['message'], 'spawned' in spawn('d', '/bin/true')[0]]); goodbye()"
+        )
+        self.assertEqual(self.end_of(first), 0)
+        key, message, another = self.said()[0]
+        self.assertEqual((key, another), ("c", True))
+        self.assertIn("colour", message)
+
     def test_no_descriptor_left(self) -> None:
         """An anchor that has no descriptor left for a child says so, and its kernel goes on."""
         first = (

@@ -132,6 +132,7 @@ class LedgerTests(SynchronousTestCase):
                 ledger.put(kind, name, value[0])
                 expected.setdefault(kind, {})[name] = value[0]
         found = Ledger(self.fail, files[-1]).entries
+        os.close(files[-1])
         self.assertEqual({kind: each for kind, each in found.items() if each}, {k: v for k, v in expected.items() if v})
 
 

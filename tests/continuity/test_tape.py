@@ -27,7 +27,8 @@ class TapedJournal(Journal):
 
     def __init__(self, limit: int, *, lossless: bool = False) -> None:
         self.files: list[int] = []
-        self.tape = Tape(Scratch(), self.files.extend)
+        self.scratch = Scratch()
+        self.tape = Tape(self.scratch, self.files.extend)
         self.pipe = os.pipe()
         super().__init__(limit, lossless=lossless, tape=self.tape)
 
@@ -44,6 +45,7 @@ class TapedJournal(Journal):
     def close(self) -> None:
         """Give everything back."""
         self.tape.close()
+        os.close(self.scratch.descriptor)
         os.close(self.pipe[0])
         os.close(self.pipe[1])
 

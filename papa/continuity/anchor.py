@@ -11,34 +11,26 @@ It has one thread, uses the standard library only, and sleeps until something ha
 from __future__ import annotations
 
 import ctypes
-import errno
-import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from papa.childspec import ChildSpec, Identity
 from papa.continuity.anew import begin_anew, knows_format, passed_on
-from papa.continuity.channel import Channel, DescriptorsLost
+from papa.continuity.channel import Channel
+from papa.continuity.kept import Child, Kept
+from papa.continuity.kernels import READY_WITHIN, KernelProcess
 from papa.continuity.orphans import Orphans
 from papa.daemon.logfile import LogFile
-from papa.drivers.handles import handle_of, is_handle
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
-from papa.drivers.starting import start
-from papa.errors import Error
 from papa.records import UNKNOWN_EXIT
 
 __all__ = ["Anchor", "main"]
 
-#: How long a kernel may take until it serves, in seconds.
-_READY_WITHIN: Final = 60.0
 #: The pause before the next start doubles with each kernel that did not come to serve, up to this many seconds.
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
@@ -46,121 +38,10 @@ _LONGEST_PAUSE: Final = 30.0
 _QUIET: Final = 3.0
 #: After so many such kernels the one that was replaced last is tried again.
 _GIVE_UP_AFTER: Final = 3
-#: What is held keeps clear of the numbers that a kernel has, under which children are to find their sockets.
-_LOWEST: Final = 4096
-
-#: What passes: no room, no memory, or too many descriptors of this user on their way.
-_LATER: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
-
 #: Of prctl(2).
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-
-
-class _Held:
-    """Descriptors that are held."""
-
-    def __init__(self, descriptors: Sequence[int]) -> None:
-        self.descriptors = [_lifted(each) for each in descriptors]
-
-    def close(self) -> None:
-        for descriptor in self.descriptors:
-            os.close(descriptor)
-
-
-class _Child:
-    """A child, and its end: as L{subprocess}, -9 for SIGKILL."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.code: int | None = None
-
-
-class _Kernel:
-    """A kernel process and the line to it; what it cannot be sent at once waits."""
-
-    def __init__(self, argv: Sequence[str], pid: int, channel: Channel) -> None:
-        self.argv = list(argv)
-        self.pid = pid
-        self.channel = channel
-        self.spare: _Kernel | None = None
-        self.anchor: list[str] = []
-        self.deadline: float | None = None
-        self.served = self.leaving = self.rehearsed = False
-        self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
-        self.open = True
-
-    @classmethod
-    def started(
-        cls, argv: Sequence[str], words: Sequence[str], descriptors: Iterable[int], limit: DescriptorLimit
-    ) -> _Kernel:
-        """A new one."""
-        ours, theirs = Channel.pair()
-        try:
-            with limit.as_started():
-                started = subprocess.Popen(
-                    [*argv, *words, f"--anchor-fd={theirs.fileno()}"],
-                    pass_fds=(theirs.fileno(), *descriptors),
-                    stdin=subprocess.DEVNULL,
-                )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        started.returncode = 0
-        kernel = cls(argv, started.pid, ours)
-        kernel.deadline = time.monotonic() + _READY_WITHIN
-        return kernel
-
-    @classmethod
-    def copied(cls, argv: Sequence[str], pid: int, line: int) -> _Kernel:
-        """A copy that a kernel has left waiting, and the line to it: see L{papa.continuity.turn}."""
-        return cls(argv, pid, Channel(line))
-
-    @property
-    def lives(self) -> bool:
-        """Whether it has not ended; it must be a child by now."""
-        try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        except ChildProcessError:
-            return False
-
-    def say(self, message: Mapping[str, Any], descriptors: Sequence[int] = (), *, given: bool = False) -> None:
-        """
-        Send a message as soon as there is room.
-
-        @param given: close the descriptors once they are sent; others are held, and are so until the kernel drops them.
-        """
-        self.waiting.append((message, descriptors, given))
-        self.flush()
-
-    def flush(self) -> None:
-        while self.waiting:
-            message, descriptors, given = self.waiting[0]
-            try:
-                if self.open:
-                    self.channel.send(message, descriptors, wait=False)
-            except OSError as error:
-                if error.errno in _LATER:
-                    return
-                # It has gone, which its end will tell.
-            self.waiting.popleft()
-            if given:
-                for descriptor in descriptors:
-                    os.close(descriptor)
-
-    def signal(self, number: int) -> None:
-        """Send it a signal; one that is not our child may have gone."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-    def hang_up(self) -> None:
-        if self.open:
-            self.open = False
-            self.channel.close()
-            self.flush()
 
 
 class Anchor:
@@ -181,19 +62,18 @@ class Anchor:
         self._signals = -1
         self._anew: list[str] = []
         self._missed = b""
-        self._held: dict[str, _Held] = {}
-        self._children: dict[str, _Child] = {}
+        self._kept = Kept()
         self._orphans = Orphans()
-        self._kernel: _Kernel | None = None
-        self._successor: _Kernel | None = None
-        self._spare: _Kernel | None = None
+        self._kernel: KernelProcess | None = None
+        self._successor: KernelProcess | None = None
+        self._spare: KernelProcess | None = None
         self._kernels = 0
         self._failures = 0
         self._start_at = 0.0
         self._spare_at: float | None = None
         self._has_served = self._ending = False
         self._exit_code: int | None = None
-        self._does: Mapping[str, Callable[[_Kernel, dict[str, Any], list[int]], None]] = {
+        self._does: Mapping[str, Callable[[KernelProcess, dict[str, Any], list[int]], None]] = {
             "hold": self._hold,
             "drop": self._drop,
             "adopt": self._adopt,
@@ -212,7 +92,7 @@ class Anchor:
         @param line: descriptor of the line to it.
         @param kernels: how many there have been.
         """
-        self._kernel = _Kernel(self._argv, pid, Channel(line))
+        self._kernel = KernelProcess(self._argv, pid, Channel(line))
         self._kernels = kernels
         if self._orphans.watch(pid) is not None:
             self._kernel_ended(self._kernel, UNKNOWN_EXIT)
@@ -227,17 +107,16 @@ class Anchor:
         anchor._previous, anchor._kernels, anchor._has_served = state["previous"], state["kernels"], True
         anchor._limit = DescriptorLimit(state["limit"])
         for key, descriptors in state["held"].items():
-            anchor._held[key] = _Held(descriptors)
+            anchor._kept.hold(key, descriptors)
         for key, (pid, code) in state["children"].items():
-            anchor._children[key] = _Child(pid)
-            anchor._children[key].code = code
+            anchor._kept.children[key] = Child(pid, code)
         for handle, pid in state["orphans"]:
             anchor._orphans.watch(pid, handle)
             os.close(handle)
-        anchor._kernel = kernel = _Kernel(state["argv"], state["pid"], Channel(state["line"]))
+        anchor._kernel = kernel = KernelProcess(state["argv"], state["pid"], Channel(state["line"]))
         kernel.served = True
         if state["spare"]:
-            kernel.spare = _Kernel.copied(kernel.argv, *state["spare"])
+            kernel.spare = KernelProcess.copied(kernel.argv, *state["spare"])
         else:
             anchor._spare_at = time.monotonic()
         anchor._missed = bytes(state["signals"])
@@ -260,15 +139,15 @@ class Anchor:
             "kernels": self._kernels,
             "log": None if self._log is None else self._log.path,
             "limit": self._limit.started_with,
-            "held": {key: held.descriptors for key, held in self._held.items()},
-            "children": {key: (child.pid, child.code) for key, child in self._children.items()},
+            "held": self._kept.held,
+            "children": {key: (child.pid, child.code) for key, child in self._kept.children.items()},
             "orphans": list(self._orphans.pids.items()),
             "pid": kernel.pid,
             "line": kernel.channel.fileno(),
             "spare": None if spare is None else (spare.pid, spare.channel.fileno()),
             "signals": list(self._missed),
         }
-        held = [descriptor for each in self._held.values() for descriptor in each.descriptors]
+        held = [descriptor for each in self._kept.held.values() for descriptor in each]
         lines = [each.channel.fileno() for each in (kernel, spare) if each is not None]
         error = begin_anew(argv, state, [*held, *self._orphans.pids, *lines])
         _say(f"cannot become {argv[0]}: {error}; this version of the anchor goes on")
@@ -335,7 +214,7 @@ class Anchor:
     def _check_deadlines(self) -> None:
         for kernel in (self._kernel, self._successor):
             if kernel is not None and kernel.deadline is not None and time.monotonic() >= kernel.deadline:
-                _say(f"kernel {kernel.pid} does not serve after {_READY_WITHIN:g} seconds: it is killed")
+                _say(f"kernel {kernel.pid} does not serve after {READY_WITHIN:g} seconds: it is killed")
                 kernel.deadline = None
                 kernel.signal(signal.SIGKILL)
 
@@ -351,10 +230,10 @@ class Anchor:
             elif self._ending:
                 self._exit_code = 0
 
-    def _listen(self, kernel: _Kernel) -> None:
+    def _listen(self, kernel: KernelProcess) -> None:
         """Do what a kernel says; one that is not understood is killed, since what it holds would be guesswork."""
         try:
-            while kernel.open and (told := _received(kernel)) is not None:
+            while kernel.open and (told := kernel.received()) is not None:
                 message, descriptors = told
                 self._does[message["do"]](kernel, message, descriptors)
         except BlockingIOError:
@@ -386,80 +265,41 @@ class Anchor:
             self._child_ended(pid, code)
 
     def _child_ended(self, pid: int, code: int) -> None:
-        for key, child in self._children.items():
-            if child.pid == pid and child.code is None:
-                child.code = code
-                if self._kernel is not None and self._kernel.served:
-                    self._kernel.say({"exited": key, "code": code})
-                return
+        key = self._kept.ended(pid, code)
+        if key is not None and self._kernel is not None and self._kernel.served:
+            self._kernel.say({"exited": key, "code": code})
 
     # What a kernel asks for
 
-    def _hold(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
-        # In the place of what it replaces: what was held first is handed over first, and gets the lowest numbers.
-        before = self._held.get(message["key"])
-        self._held[message["key"]] = _Held(descriptors)
-        if before is not None:
-            before.close()
+    def _hold(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
+        self._kept.hold(message["key"], descriptors)
 
-    def _drop(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
-        for key in message["keys"]:
-            held = self._held.pop(key, None)
-            if held is not None:
-                held.close()
-            self._children.pop(key, None)
+    def _drop(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
+        self._kept.drop(message["keys"])
 
-    def _adopt(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
-        """Hold what an anchor before has held; of a child its pidfd, if there is one, comes last."""
-        self._hold(kernel, message, descriptors)
+    def _adopt(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
+        self._kept.hold(message["key"], descriptors)
         if message["pid"] is not None:
-            child = self._children[message["key"]] = _Child(message["pid"])
-            child.code = message["code"]
-            if child.code is None:
-                last = self._held[message["key"]].descriptors[-1:]
-                child.code = self._orphans.watch(child.pid, *filter(is_handle, last))
+            self._kept.adopt(message["key"], message["pid"], message["code"], self._orphans)
 
-    def _spawn(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
-        """
-        Start a child. Its descriptors come in this order: its streams, what it inherits, its sockets in the manner of
-        systemd, and last what is to be held as long as the child is; a pidfd of it is held behind that.
-        """
-        key = message["key"]
-        rest = iter(descriptors)
-        streams = {int(stream): next(rest) for stream in message["streams"]}
-        inherited = {int(number): next(rest) for number in message["inherited"]}
-        listen = tuple((name, next(rest)) for name in message["listen"])
-        kept = list(rest)
-        try:
-            pid = start(_spec(message["spec"], inherited, listen), streams, self._limit)
-        except (Error, LookupError, TypeError, ValueError) as error:
-            # A kernel of another version may ask for what this anchor has never heard of: that is not worth its death.
-            kernel.say({"failed": key, "error": type(error).__name__, "message": str(error)})
-            for descriptor in kept:
-                os.close(descriptor)
-        else:
-            self._children[key] = _Child(pid)
-            self._held[key] = _Held([*kept, *handle_of(pid)])
-            kernel.say({"spawned": key, "pid": pid}, self._held[key].descriptors[len(kept) :])
-        finally:
-            for descriptor in (*streams.values(), *inherited.values(), *(each for _, each in listen)):
-                os.close(descriptor)
+    def _spawn(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
+        kernel.say(*self._kept.spawn(message, descriptors, self._limit))
 
-    def _ready(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+    def _ready(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         kernel.deadline = None
         kernel.served = self._has_served = True
         self._failures = 0
         if kernel.spare is None:
             self._spare_at = time.monotonic() + _QUIET
         # What ended while it was told of the rest.
-        for key, child in self._children.items():
+        for key, child in self._kept.children.items():
             if child.code is not None:
                 kernel.say({"exited": key, "code": child.code})
 
-    def _keep_spare(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
-        kernel.spare = _Kernel.copied(kernel.argv, message["pid"], descriptors[0])
+    def _keep_spare(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
+        kernel.spare = KernelProcess.copied(kernel.argv, message["pid"], descriptors[0])
 
-    def _goodbye(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+    def _goodbye(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         kernel.leaving = True
 
     # One kernel after the other
@@ -469,7 +309,7 @@ class Anchor:
         if self._spare is None and self._spare_at is not None and time.monotonic() >= self._spare_at:
             self._spare_at = None
             try:
-                self._spare = _Kernel.started(self._argv, (), (), self._limit)
+                self._spare = KernelProcess.started(self._argv, (), (), self._limit)
             except OSError as error:
                 _say(f"cannot start a kernel to have in reserve: {error}")
 
@@ -484,13 +324,13 @@ class Anchor:
             return
         if self._spare is not None:
             self._kernel, self._spare = self._spare, None
-            self._kernel.deadline = time.monotonic() + _READY_WITHIN
+            self._kernel.deadline = time.monotonic() + READY_WITHIN
             self._hand_over(self._kernel)
             return
         words, self._first = self._first, []
         descriptors = [int(number) for _, _, number in (word.partition("=") for word in words) if number.isdecimal()]
         try:
-            self._kernel = _Kernel.started(self._argv, words, descriptors, self._limit)
+            self._kernel = KernelProcess.started(self._argv, words, descriptors, self._limit)
         except OSError as error:
             _say(f"cannot start a kernel: {error}")
             self._failed()
@@ -500,14 +340,14 @@ class Anchor:
                 os.close(descriptor)
         self._hand_over(self._kernel)
 
-    def _hand_over(self, kernel: _Kernel) -> None:
+    def _hand_over(self, kernel: KernelProcess) -> None:
         self._kernels += 1
-        for key, held in self._held.items():
-            child = self._children.get(key)
-            kernel.say({"held": key, "pid": None if child is None else child.pid}, held.descriptors)
+        for key, descriptors in self._kept.held.items():
+            child = self._kept.children.get(key)
+            kernel.say({"held": key, "pid": None if child is None else child.pid}, descriptors)
         kernel.say({"welcome": self._kernels, "anchor": os.getpid()})
 
-    def _kernel_ended(self, kernel: _Kernel, code: int) -> None:
+    def _kernel_ended(self, kernel: KernelProcess, code: int) -> None:
         # What it has said is done, even if that is known only after its end.
         self._listen(kernel)
         kernel.hang_up()
@@ -538,19 +378,19 @@ class Anchor:
 
     # A kernel gives way to another
 
-    def _upgrade(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+    def _upgrade(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         """Start a successor, which is to say first whether it can go on with a copy of the state."""
         if self._successor is not None:
             kernel.say({"refused": "an upgrade is under way already"})
             return
         try:
-            self._successor = _Kernel.started(message["argv"], (), (), self._limit)
+            self._successor = KernelProcess.started(message["argv"], (), (), self._limit)
         except OSError as error:
             kernel.say({"refused": f"cannot start it: {error}"})
             return
         self._successor.say({"rehearse": True}, descriptors, given=True)
 
-    def _rehearsed(self, kernel: _Kernel, message: dict[str, Any], descriptors: list[int]) -> None:
+    def _rehearsed(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         if kernel is not self._successor or self._kernel is None:
             return
         if message.get("error"):
@@ -562,18 +402,18 @@ class Anchor:
         kernel.anchor = message["anchor"] if knows_format(message.get("format")) else []
         self._kernel.say({"retire": True})
 
-    def _successor_ended(self, successor: _Kernel, code: int) -> None:
+    def _successor_ended(self, successor: KernelProcess, code: int) -> None:
         self._listen(successor)
         successor.hang_up()
         self._successor = None
         if self._kernel is not None:
             self._kernel.say({"refused": f"it {_how(code)} before it could go on; its log says why"})
 
-    def _promote(self, successor: _Kernel) -> None:
+    def _promote(self, successor: KernelProcess) -> None:
         self._dismiss_spare()
         self._previous, self._argv, self._anew = self._argv, successor.argv, successor.anchor
         self._kernel, self._successor = successor, None
-        successor.deadline = time.monotonic() + _READY_WITHIN
+        successor.deadline = time.monotonic() + READY_WITHIN
         self._hand_over(successor)
 
 
@@ -581,46 +421,6 @@ def _adopt_orphans() -> None:
     """Be the parent of what a kernel leaves when it ends: of the copy of itself that waits to be the next one."""
     with suppress(AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _received(kernel: _Kernel) -> tuple[dict[str, Any], list[int]] | None:
-    """What a kernel says next; that a child cannot be started for want of descriptors it is told at once."""
-    while True:
-        try:
-            return kernel.channel.receive(wait=False)
-        except DescriptorsLost as lost:
-            if lost.message.get("do") != "spawn":
-                raise
-            kernel.say(
-                {"failed": lost.message["key"], "error": "LimitReached", "message": f"Cannot start it now: {lost}"}
-            )
-
-
-def _spec(fields: dict[str, Any], inherited: dict[int, int], listen: tuple[tuple[str, int], ...]) -> ChildSpec:
-    """What the kernel wrote down of a child, with the descriptors as they are here."""
-    identity = fields["identity"]
-    return ChildSpec(
-        **(
-            fields
-            | {
-                "args": tuple(fields["args"]),
-                "identity": Identity(**(identity | {"groups": tuple(identity["groups"])})),
-                "rlimits": {name: (soft, hard) for name, (soft, hard) in fields["rlimits"].items()},
-                "descriptors": inherited,
-                "listen": listen,
-            }
-        )
-    )
-
-
-def _lifted(descriptor: int) -> int:
-    """The same thing under a number that is clear of the low ones, if there is one."""
-    try:
-        lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
-    except OSError:
-        return descriptor
-    os.close(descriptor)
-    return lifted
 
 
 def _how(code: int) -> str:

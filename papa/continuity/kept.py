@@ -1,0 +1,134 @@
+"""What an anchor keeps: descriptors and children, each under a key of a kernel's."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from papa.childspec import ChildSpec, Identity
+from papa.continuity.orphans import Orphans
+from papa.drivers.handles import handle_of, is_handle
+from papa.drivers.inheritance import DescriptorLimit
+from papa.drivers.starting import start
+from papa.errors import Error
+
+__all__ = ["Child", "Kept"]
+
+#: What is held keeps clear of the numbers that a kernel has, under which children are to find their sockets.
+_LOWEST: Final = 4096
+
+
+class Child:
+    """A child, and its end: as L{subprocess}, -9 for SIGKILL."""
+
+    def __init__(self, pid: int, code: int | None = None) -> None:
+        self.pid = pid
+        self.code = code
+
+
+class Kept:
+    """
+    All of it.
+
+    @ivar held: descriptors, by key.
+    @ivar children: by key; what is held under the same key is held as long as they are.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[str, list[int]] = {}
+        self.children: dict[str, Child] = {}
+
+    def hold(self, key: str, descriptors: Sequence[int]) -> None:
+        """Keep these, in place of what was kept under the key."""
+        # In its very place: what was held first is handed over first, and gets the lowest numbers.
+        before = self.held.get(key, ())
+        self.held[key] = [_lifted(each) for each in descriptors]
+        for descriptor in before:
+            os.close(descriptor)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Keep these no more."""
+        for key in keys:
+            for descriptor in self.held.pop(key, ()):
+                os.close(descriptor)
+            self.children.pop(key, None)
+
+    def adopt(self, key: str, pid: int, code: int | None, orphans: Orphans) -> None:
+        """
+        Keep a child of an anchor before, of which something is held already: its pidfd last, if there is one.
+
+        @param orphans: tells of its end.
+        """
+        child = self.children[key] = Child(pid, code)
+        if code is None:
+            child.code = orphans.watch(pid, *filter(is_handle, self.held[key][-1:]))
+
+    def spawn(
+        self, message: dict[str, Any], descriptors: Sequence[int], limit: DescriptorLimit
+    ) -> tuple[dict[str, Any], list[int]]:
+        """
+        Start a child. Its descriptors come in this order: its streams, what it inherits, its sockets in the manner of
+        systemd, and last what is to be held as long as the child is; a pidfd of it is held behind that.
+
+        @return: what the kernel is to be told, and the pidfd.
+        """
+        key = message["key"]
+        rest = iter(descriptors)
+        streams = {int(stream): next(rest) for stream in message["streams"]}
+        inherited = {int(number): next(rest) for number in message["inherited"]}
+        listen = tuple((name, next(rest)) for name in message["listen"])
+        kept = list(rest)
+        try:
+            pid = start(_spec(message["spec"], inherited, listen), streams, limit)
+        except (Error, LookupError, TypeError, ValueError) as error:
+            # A kernel of another version may ask for what this anchor has never heard of: that is not worth its death.
+            for descriptor in kept:
+                os.close(descriptor)
+            return {"failed": key, "error": type(error).__name__, "message": str(error)}, []
+        finally:
+            for descriptor in (*streams.values(), *inherited.values(), *(each for _, each in listen)):
+                os.close(descriptor)
+        self.children[key] = Child(pid)
+        self.hold(key, [*kept, *handle_of(pid)])
+        return {"spawned": key, "pid": pid}, self.held[key][len(kept) :]
+
+    def ended(self, pid: int, code: int) -> str | None:
+        """
+        A process has ended.
+
+        @return: the key, if it was a child.
+        """
+        for key, child in self.children.items():
+            if child.pid == pid and child.code is None:
+                child.code = code
+                return key
+        return None
+
+
+def _spec(fields: dict[str, Any], inherited: dict[int, int], listen: tuple[tuple[str, int], ...]) -> ChildSpec:
+    """What the kernel wrote down of a child, with the descriptors as they are here."""
+    identity = fields["identity"]
+    return ChildSpec(
+        **(
+            fields
+            | {
+                "args": tuple(fields["args"]),
+                "identity": Identity(**(identity | {"groups": tuple(identity["groups"])})),
+                "rlimits": {name: (soft, hard) for name, (soft, hard) in fields["rlimits"].items()},
+                "descriptors": inherited,
+                "listen": listen,
+            }
+        )
+    )
+
+
+def _lifted(descriptor: int) -> int:
+    """The same thing under a number that is clear of the low ones, if there is one."""
+    try:
+        lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
+    except OSError:
+        return descriptor
+    os.close(descriptor)
+    return lifted

@@ -1,0 +1,127 @@
+"""The kernels of an anchor, as processes at the other end of a line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from papa.continuity.channel import Channel, DescriptorsLost
+from papa.drivers.inheritance import DescriptorLimit
+
+__all__ = ["READY_WITHIN", "KernelProcess"]
+
+#: How long a kernel may take until it serves, in seconds.
+READY_WITHIN: Final = 60.0
+
+#: What passes: no room, no memory, or too many descriptors of this user on their way.
+_LATER: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
+
+
+class KernelProcess:
+    """A kernel process and the line to it; what it cannot be sent at once waits."""
+
+    def __init__(self, argv: Sequence[str], pid: int, channel: Channel) -> None:
+        self.argv = list(argv)
+        self.pid = pid
+        self.channel = channel
+        self.spare: KernelProcess | None = None
+        self.anchor: list[str] = []
+        self.deadline: float | None = None
+        self.served = self.leaving = self.rehearsed = False
+        self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
+        self.open = True
+
+    @classmethod
+    def started(
+        cls, argv: Sequence[str], words: Sequence[str], descriptors: Iterable[int], limit: DescriptorLimit
+    ) -> KernelProcess:
+        """A new one."""
+        ours, theirs = Channel.pair()
+        try:
+            with limit.as_started():
+                started = subprocess.Popen(
+                    [*argv, *words, f"--anchor-fd={theirs.fileno()}"],
+                    pass_fds=(theirs.fileno(), *descriptors),
+                    stdin=subprocess.DEVNULL,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        started.returncode = 0
+        kernel = cls(argv, started.pid, ours)
+        kernel.deadline = time.monotonic() + READY_WITHIN
+        return kernel
+
+    @classmethod
+    def copied(cls, argv: Sequence[str], pid: int, line: int) -> KernelProcess:
+        """A copy that a kernel has left waiting, and the line to it: see L{papa.continuity.turn}."""
+        return cls(argv, pid, Channel(line))
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended; it must be a child by now."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
+
+    def say(self, message: Mapping[str, Any], descriptors: Sequence[int] = (), *, given: bool = False) -> None:
+        """
+        Send a message as soon as there is room.
+
+        @param given: close the descriptors once they are sent; others are held, and are so until the kernel drops them.
+        """
+        self.waiting.append((message, descriptors, given))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as there is room."""
+        while self.waiting:
+            message, descriptors, given = self.waiting[0]
+            try:
+                if self.open:
+                    self.channel.send(message, descriptors, wait=False)
+            except OSError as error:
+                if error.errno in _LATER:
+                    return
+                # It has gone, which its end will tell.
+            self.waiting.popleft()
+            if given:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+    def received(self) -> tuple[dict[str, Any], list[int]] | None:
+        """
+        What it says next, with descriptors; that a child cannot be started for want of them it is told at once.
+
+        @raise BlockingIOError: if it says nothing now.
+        """
+        while True:
+            try:
+                return self.channel.receive(wait=False)
+            except DescriptorsLost as lost:
+                if lost.message.get("do") != "spawn":
+                    raise
+                self.say(
+                    {"failed": lost.message["key"], "error": "LimitReached", "message": f"Cannot start it now: {lost}"}
+                )
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; one that is not our child may have gone."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def hang_up(self) -> None:
+        """Hear nothing from it any more, nor say anything."""
+        if self.open:
+            self.open = False
+            self.channel.close()
+            self.flush()

@@ -47,9 +47,9 @@ PERSONAL = (
 WATCHED = (
     File("NAME.log", "0640", "What it has printed, standard output and standard error together."),
     File(
-        "NAME.holes", "0644", "What is missing there, where a full buffer had to drop something: a JSON object a line."
+        "NAME.holes", "0640", "What is missing there, where a full buffer had to drop something: a JSON object a line."
     ),
-    File(".NAME.note", "0644", "Where in the log the output of the latest process of that name begins."),
+    File(".NAME.note", "0640", "Where in the log the output of the latest process of that name begins."),
     File(".papa-watch.pid", "0644", "Locked by whoever writes into the folder."),
 )
 

@@ -25,9 +25,12 @@ from tests.support import PATIENCE, limited_to, until
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(tests.__file__)))
 _ANCHOR = """
 import sys
-from papa.continuity import anchor
+from papa.continuity import anchor, kernels
 for name, value in {settings}.items():
-    setattr(anchor, name, value)
+    for module in (anchor, kernels):
+        for constant in (name, '_' + name):
+            if hasattr(module, constant):
+                setattr(module, constant, value)
 sys.exit(anchor.main(sys.argv[1:]))
 """
 _KERNEL = """
@@ -105,7 +108,7 @@ class AnchorTestCase(SynchronousTestCase):
         for number, lines in enumerate(kernels, 1):
             self.write(number, lines)
         kernel = self.write("kernel.py", _KERNEL.format(folder=self.folder))
-        code = _ANCHOR.format(settings={f"_{name}": value for name, value in settings.items()})
+        code = _ANCHOR.format(settings=settings)
         with open(self.log, "ab") as log:
             anchor = subprocess.Popen(
                 [*under, sys.executable, "-c", code, *words, "--", self.python, kernel],

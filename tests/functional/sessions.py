@@ -11,15 +11,15 @@ import re
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Mapping
 
+import papa
 from tests.functional.pages import INTERRUPT, UNTYPED, Block, blocks, pattern_of, python_exchanges, shell_exchanges
-from tests.support import PATIENCE, KernelTestCase, Talk, program, script, until
+from tests.support import PATIENCE, KernelTestCase, program, script, until
 
 __all__ = ["DOCS", "PageTestCase"]
 
@@ -221,14 +221,14 @@ class PageTestCase(KernelTestCase):
     def _leave(self) -> None:
         for conversation in self._conversations.values():
             conversation.close()
-        path = os.path.join(self.environ["PAPA_RUNTIME_DIR"], "console.sock")
-        with contextlib.suppress(OSError, EOFError), socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(path)
-            kernel, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            talk = Talk(sock)
-            talk.read_until(b"> ")
-            for pid in re.findall(r" pid=(\d+) running=True ", talk.ask("list processes")):
+        path = os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock")
+        if not os.path.exists(path):
+            return
+        with contextlib.suppress(papa.Error), papa.Papa(path) as client:
+            for process in client.list_processes().values():
                 with contextlib.suppress(OSError):
-                    os.killpg(int(pid), signal.SIGKILL)
-            os.kill(kernel, signal.SIGTERM)
+                    os.killpg(process["pid"], signal.SIGKILL)
+            # Whoever serves now need not be who began to listen there.
+            assert client.kernel_pid is not None
+            os.kill(client.kernel_pid, signal.SIGTERM)
             until(lambda: not os.path.exists(path), "the kernel's end")

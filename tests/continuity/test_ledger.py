@@ -10,11 +10,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 
 from papa.continuity import ledger as module
 from papa.continuity.ledger import FORMAT, Ledger
 from papa.errors import LimitReached, NotAllowed
+from tests.continuity.leftovers import TidyTestCase
 from tests.drivers.apart import apart
 
 _NAMES = st.sampled_from(["a", "b", "c"])
@@ -25,10 +25,11 @@ _VALUES = st.recursive(
 )
 
 
-class LedgerTests(SynchronousTestCase):
+class LedgerTests(TidyTestCase):
     """One after the other."""
 
     def setUp(self) -> None:
+        super().setUp()
         self.files: list[int] = []
         self.ledger = Ledger(self.files.append)
 

@@ -8,12 +8,12 @@ import socket
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase
 
 from papa.childspec import ChildSpec, Identity
 from papa.continuity.channel import Channel
 from papa.continuity.link import AnchorLink
 from papa.errors import BadRequest, LimitReached, SpawnFailed
+from tests.continuity.leftovers import TidyTestCase
 from tests.drivers.apart import apart
 from tests.drivers.contracts import spec
 
@@ -22,10 +22,11 @@ def _spec(**fields: Any) -> ChildSpec:
     return spec("x", key="1", identity=Identity(uid=1, gid=2), **fields)
 
 
-class LinkTestCase(SynchronousTestCase):
+class LinkTestCase(TidyTestCase):
     """Tests with a line."""
 
     def setUp(self) -> None:
+        super().setUp()
         ours, self.anchor = Channel.pair()
         self.addCleanup(self.anchor.close)
         self.addCleanup(ours.close)

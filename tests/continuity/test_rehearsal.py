@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from papa.commands import MakeProcess, MakeSocket, Set, WatchProcesses
 from papa.continuity import rehearsal
 from papa.continuity.ledger import Ledger
@@ -14,13 +12,15 @@ from papa.continuity.rehearsal import rehearse
 from papa.drivers.memory import MemoryChildren, MemorySockets
 from papa.errors import NotAllowed
 from papa.kernel.core import Kernel
+from tests.continuity.leftovers import TidyTestCase
 from tests.kernel.building import Bell, Diary, Wall, everything
 
 
-class RehearsalTests(SynchronousTestCase):
+class RehearsalTests(TidyTestCase):
     """The state of a kernel that holds something of every kind."""
 
     def setUp(self) -> None:
+        super().setUp()
         self.files: list[int] = []
         self.ledger = Ledger(self.files.append)
         children = MemoryChildren(tapes=True)

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from papa.continuity.tape import Scratch, Tape
 from papa.kernel.journal import Journal
 from papa.records import STDERR, STDOUT
+from tests.continuity.leftovers import TidyTestCase
 from tests.drivers.apart import apart
 from tests.kernel import test_journal
 
@@ -50,10 +49,12 @@ class TapedJournal(Journal):
         os.close(self.pipe[1])
 
 
-class _OnTape(SynchronousTestCase):
+class _OnTape(TidyTestCase):
     """Has the journals of a test lie on tapes."""
 
     def setUp(self) -> None:
+        super().setUp()
+
         def journal(limit: int, *, lossless: bool = False) -> TapedJournal:
             made = TapedJournal(limit, lossless=lossless)
             self.addCleanup(made.close)
@@ -82,10 +83,11 @@ class DiscardTests(_OnTape, test_journal.DiscardTests):
     """L{test_journal.DiscardTests}."""
 
 
-class TapeTests(SynchronousTestCase):
+class TapeTests(TidyTestCase):
     """The tape itself."""
 
     def setUp(self) -> None:
+        super().setUp()
         self.scratch = Scratch()
         self.files: list[int] = []
         self.tape = Tape(self.scratch, self.files.extend)

@@ -1,0 +1,38 @@
+"""Tests that open descriptors which nothing but the process's end would close."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+__all__ = ["TidyTestCase"]
+
+
+class TidyTestCase(SynchronousTestCase):
+    """Closes what a test has opened: others in this process may need low numbers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self._before = _open_files()
+        self.addCleanup(self._tidy)
+
+    def _tidy(self) -> None:
+        # What closes its descriptors by itself does so first.
+        for name in [name for name in vars(self) if not name.startswith("_")]:
+            delattr(self, name)
+        gc.collect()
+        for descriptor in _open_files() - self._before:
+            os.close(descriptor)
+
+
+def _open_files() -> set[int]:
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))
+        except OSError:
+            continue  # That of the listing.
+        found.add(int(name))
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from papa.commands import MakeProcess, MakeSocket, Set, WatchProcesses
 from papa.continuity import rehearsal
-from papa.continuity.ledger import Ledger
+from papa.continuity.ledger import Ledger, read_ledger
 from papa.continuity.rehearsal import rehearse
 from papa.drivers.memory import MemoryChildren, MemorySockets
 from papa.errors import NotAllowed
@@ -60,6 +60,14 @@ class RehearsalTests(TidyTestCase):
         self.patch(rehearsal, "Kernel", Careless)
         with self.assertRaisesRegex(ValueError, "not every value that is held would be held then: {'a'}"):
             rehearse(self.files[-1])
+
+    def test_what_was_about_to_go(self) -> None:
+        """A process that the kernel is letting go of as its state is read need not be held then."""
+        entry = read_ledger(self.files[-1])["process"]["1"]
+        ended = {"exit_code": 0, "closed": 5.0, "collected": True}
+        self.ledger.put("process", "7", {**entry, **ended, "request": {**entry["request"], "name": "gone"}})
+        self.ledger.put("process", "8", {**entry, "removed": True, "request": {**entry["request"], "name": "going"}})
+        rehearse(self.files[-1])
 
     def test_what_is_not_understood(self) -> None:
         """A request that this papa does not know is an error, not a guess."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final, NoReturn
 
 import click
@@ -12,7 +13,16 @@ import click
 from papa.errors import BadRequest, ConnectionLost, Error, NotFound, Unreachable
 from papa.visible import escaped
 
-__all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_NOT_REACHED", "EXIT_UNREACHABLE", "EXIT_USAGE", "fail", "reported"]
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_NOT_FOUND",
+    "EXIT_NOT_REACHED",
+    "EXIT_UNREACHABLE",
+    "EXIT_USAGE",
+    "fail",
+    "interrupt",
+    "reported",
+]
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -37,6 +47,11 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     """End with a message; what it quotes is shown, not acted on."""
     click.echo(f"papa: {escaped(message)}", err=True)
     sys.exit(code)
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle a signal as the interrupt key is, so that what was begun is ended in order."""
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import time
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from papa.cli.answers import json_option, print_json
-from papa.cli.failures import EXIT_FAILED
+from papa.cli.failures import EXIT_FAILED, interrupt
 
 __all__ = ["command"]
 
@@ -34,6 +35,8 @@ def command(minutes: float, kills: int | None, seed: int | None, printers: int, 
     from papa.torture.ordeal import torture
     from papa.torture.score import Score
 
+    # What it has started must not stay when it is told to end.
+    signal.signal(signal.SIGTERM, interrupt)
     seed = random.randrange(1 << 16) if seed is None else seed  # noqa: S311 - it need not be hard to guess
     begun = time.monotonic()
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
-from typing import NoReturn
 
 import click
 
 from papa.cli.answers import json_lines_option
 from papa.cli.completing import cursor_names, process_names
 from papa.cli.connecting import running_kernel
-from papa.cli.failures import fail
+from papa.cli.failures import fail, interrupt
 from papa.cli.printing import Printer, printer
 from papa.cli.shipping import Shipper
 
@@ -66,7 +64,7 @@ def command(
     """
     # Whoever interrupts this between here and there must not leave a lock.
     signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, interrupt)
     shown: Printer | Shipper = printer(raw=raw, as_json=json, names=names) if to_dir is None else Shipper(to_dir)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
@@ -88,7 +86,3 @@ def command(
         fail(f"cannot write{where}: {error.strerror}; what was not written stays with papa")
     finally:
         shown.finish()
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

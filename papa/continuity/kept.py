@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,6 +10,7 @@ from papa.childspec import ChildSpec, Identity
 from papa.continuity.orphans import Orphans
 from papa.drivers.handles import handle_of, is_handle
 from papa.drivers.inheritance import DescriptorLimit
+from papa.drivers.numbering import moved
 from papa.drivers.starting import start
 from papa.errors import Error
 
@@ -44,7 +44,7 @@ class Kept:
         """Keep these, in place of what was kept under the key."""
         # In its very place: what was held first is handed over first, and gets the lowest numbers.
         before = self.held.get(key, ())
-        self.held[key] = [_lifted(each) for each in descriptors]
+        self.held[key] = [moved(each, _LOWEST) for each in descriptors]
         for descriptor in before:
             os.close(descriptor)
 
@@ -122,13 +122,3 @@ def _spec(fields: dict[str, Any], inherited: dict[int, int], listen: tuple[tuple
             }
         )
     )
-
-
-def _lifted(descriptor: int) -> int:
-    """The same thing under a number that is clear of the low ones, if there is one."""
-    try:
-        lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
-    except OSError:
-        return descriptor
-    os.close(descriptor)
-    return lifted

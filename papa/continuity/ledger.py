@@ -24,7 +24,7 @@ from papa.interfaces import ILedger
 
 __all__ = ["FORMAT", "Ledger", "read_ledger"]
 
-#: The version of what is in the records. See C{papa.continuity.formats}.
+#: The version of what is in the records.
 FORMAT: Final = 1
 
 #: Length and checksum of the body.

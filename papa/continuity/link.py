@@ -25,7 +25,7 @@ from papa.continuity.channel import MOST_DESCRIPTORS, Channel
 from papa.continuity.holdings import Holdings
 from papa.continuity.replacement import ANCHOR
 from papa.continuity.strays import end_strays
-from papa.drivers.sockets import moved
+from papa.drivers.numbering import moved
 from papa.drivers.starting import explain
 from papa.errors import LimitReached, SpawnFailed
 from papa.interfaces import IHolder, ILine

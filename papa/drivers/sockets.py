@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from zope.interface import implementer
 from papa.commands import MakeSocket
 from papa.drivers.holding import NobodyElse
 from papa.drivers.keepalive import keep_alive
+from papa.drivers.numbering import moved
 from papa.drivers.paths import SocketPath
 from papa.errors import Error, SocketFailed
 from papa.interfaces import IHeldSocket, IHolder, ISocketDriver
 
-__all__ = ["HeldSocket", "SystemSockets", "holder_key", "listen_tcp", "listen_unix", "moved"]
+__all__ = ["HeldSocket", "SystemSockets", "holder_key", "listen_tcp", "listen_unix"]
 
 #: Held sockets keep clear of the numbers that LISTEN_FDS and a program's own first files take.
 _LOWEST: Final = 64
@@ -150,22 +150,6 @@ class SystemSockets:
 def holder_key(name: str) -> str:
     """Under what a holder holds the socket of that name, and behind it the lock of its path."""
     return f"socket {name}"
-
-
-def moved(descriptor: int, number: int | None) -> int:
-    """
-    The same under another number, or the next one that is free: children may have been told of it.
-
-    @return: what takes the place of the descriptor, which stays as it is where there is none.
-    """
-    if number is None or number == descriptor:
-        return descriptor
-    try:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, number)
-    except OSError:
-        return descriptor
-    os.close(descriptor)
-    return moved
 
 
 def _described(name: str, sock: socket.socket) -> MakeSocket:

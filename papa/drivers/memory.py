@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from zope.interface import implementer
@@ -97,10 +97,15 @@ class MemorySockets:
 
 @implementer(ITape)
 class MemoryTape:
-    """A tape that forgets nothing, and says what it was told to let go of."""
+    """
+    A tape that forgets nothing, and says what it was told to let go of.
+
+    @ivar channel: of what was put on it last.
+    """
 
     def __init__(self) -> None:
         self.data = bytearray()
+        self.channel = STDOUT
         self.released = (0, 0)
         self._entries: list[tuple[int, float, int]] = []
 
@@ -109,7 +114,10 @@ class MemoryTape:
         self._entries[number:] = [(end, stamp, channel)]
 
     def entries(self, number: int, mark: int) -> Iterable[tuple[int, float, int]]:
-        """The entries from that number on."""
+        """The entries from that number on; and one of what a kernel had no time left to note."""
+        marked = max([mark, *(end for end, _, _ in self._entries[number:])])
+        if marked < len(self.data):
+            self._entries.append((len(self.data), 0.0, self.channel))
         return self._entries[number:]
 
     def read(self, mark: int, size: int) -> bytes:
@@ -160,7 +168,8 @@ class MemoryChild:
         self._channels = {channel for channel, kind in ((STDOUT, spec.stdout), (STDERR, spec.stderr)) if kind == "pipe"}
         self._captures = bool(self._channels)
         self._exited = False
-        self._unread: list[Callable[[], None]] = []
+        self._unread: list[tuple[int, bytes]] = []
+        self._end_told = False
         self.paused = self.forgotten = False
         self.stdin: list[bytes] = []
         self.stdin_open = spec.stdin == "pipe"
@@ -205,59 +214,60 @@ class MemoryChild:
     def resume_output(self) -> None:
         """Be read again."""
         self.paused = False
-        while self._unread and not self.paused:
-            self._unread.pop(0)()
+        self._flow()
 
     def print(self, data: bytes, channel: int = STDOUT) -> None:
         """Print something."""
         if channel == STDERR and self.spec.stderr == "stdout":
             channel = STDOUT
         if channel in self._channels:
-            self._read(lambda: self._arrived(channel, data))
+            self._unread.append((channel, data))
+            self._flow()
+
+    def _flow(self) -> None:
+        """What is not read while reading is paused waits, and so does the end."""
+        while self._unread and not self.paused:
+            self._arrived(*self._unread.pop(0))
+        if self._captures and not (self._channels or self._unread or self.paused or self._end_told):
+            self._end_told = True
+            self._observer.output_ended()
 
     def _arrived(self, channel: int, data: bytes) -> None:
         if self.tape is None:
             self._observer.output_arrived(channel, data)
         else:
             self.tape.data += data
+            self.tape.channel = channel
             self._observer.output_stored(channel, len(data))
 
     def close_output(self, *channels: int) -> None:
         """Close some channels, or all."""
-        if self._channels:
-            self._channels -= set(channels or (STDOUT, STDERR))
-            if not self._channels:
-                self._read(self._observer.output_ended)
-
-    def _read(self, tell: Callable[[], None]) -> None:
-        """What is not read while reading is paused waits."""
-        if self.paused:
-            self._unread.append(tell)
-        else:
-            tell()
+        self._channels -= set(channels or (STDOUT, STDERR))
+        self._flow()
 
     def adopted(self, observer: IChildObserver) -> MemoryChild:
         """Be the child of another kernel, which is still to be told what has become of it."""
         self._observer = observer
+        self.paused = self._end_told = False
         return self
 
     def tell(self) -> None:
-        """Tell the kernel that has adopted it how it has ended, if it has."""
+        """Tell the kernel that has adopted it what it has printed meanwhile, and how it has ended, if it has."""
         if self.code is not None:
             self._observer.exited(self.code)
-        if not self._channels and (self._captures or self.code is not None):
+        self._flow()
+        if self.code is not None and not self._captures:
             self._observer.output_ended()
 
     def exit(self, code: int = 0, *, output_stays_open: bool = False) -> None:
         """Exit; a grandchild may hold the output open."""
+        if not output_stays_open:
+            self._channels.clear()
         if not self._exited:
             self._exited = True
             self.code = code
-            self._observer.exited(code)
-            if not self._captures:
-                self._observer.output_ended()
-        if not output_stays_open:
-            self.close_output()
+            self.tell()
+        self._flow()
 
 
 @implementer(IChildDriver)

@@ -96,13 +96,16 @@ class HeldCursor:
         anchor = self._anchors.get(process)
         if anchor is None:
             return
-        process.journal.advance(anchor, mark)
-        self.remember(process)
+        # The process first: nobody would repeat an acknowledgement of which only the cursor knows.
+        process.acknowledged(mark, end=end)
         if end:
             self._finished.add(process)
             self._remember()
             self.drop(process)
-        process.acknowledged(mark, end=end)
+            process.perhaps_forget()
+        else:
+            process.journal.advance(anchor, mark)
+            process.settle()
 
     def move(self, process: HeldProcess, mark: int) -> None:
         """
@@ -147,6 +150,9 @@ class HeldCursor:
         self.patterns = tuple(entry["patterns"])
         self._finished.update(finished)
         for process, (mark, hole) in places.items():
+            if process in self._finished:
+                self._ledger.remove(_PLACE, f"{self.name} {process.key}")
+                continue
             at = Place(mark, hole and (hole[0], hole[1]))
             self._anchors[process] = process.journal.join(holding=True, at=at)
             process.cursors.append(self)

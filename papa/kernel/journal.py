@@ -326,7 +326,7 @@ class Journal:
         for places in (self._holding, self._looking):
             if place in places:
                 places.remove(place)
-        self._give_back()
+        self.give_back()
 
     def take(self, place: Place, limit: int, name: str, invocation: str) -> Iterator[Output | Hole]:
         """
@@ -374,7 +374,7 @@ class Journal:
                 # Its reader knows when the first byte behind the mark was read, which is held no more.
                 holes = (place.hole for place in self._holding if place.mark == mark)
                 self._unread.hole = next(holes, self._unread.hole)
-        self._give_back()
+        self.give_back()
 
     def advance(self, place: Place, mark: int) -> None:
         """A holding reader needs nothing below C{mark} any more."""
@@ -386,9 +386,10 @@ class Journal:
         if mark >= self.head or mark < place.mark:
             mark, place.hole = max(mark, self.head), None
         place.mark, place.block = mark, None
-        self._give_back()
+        self.give_back()
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """Let go of what everybody has."""
         wanted = min([self._unread.mark, *(place.mark for place in self._holding)])
         if wanted > self.head:
             self._make_holes(self._looking, wanted)

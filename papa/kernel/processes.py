@@ -135,8 +135,6 @@ class HeldProcess:
         if process.journal.discarding:
             process._child.discard()
         process._noted = process.journal.dropped
-        process.count()
-        process._perhaps_pause()
         if entry["closed"] is not None:
             process._close(entry["closed"])
         return process
@@ -157,16 +155,25 @@ class HeldProcess:
             },
         )
 
-    def _settle(self) -> None:
-        """Have the ledger know how far its output was let go of; then the space can be given back."""
+    def settle(self) -> None:
+        """
+        Have the ledger know how far its output was let go of; then the space can be given back, and used again.
+
+        @raise LimitReached: if there is no room to note that; then only the space is not given back.
+        """
         self.count()
         self._noted = self.journal.dropped
         ledger = self._registry.ledger
-        if ledger.keeps:
-            for cursor in self.cursors:
-                cursor.remember(self)
-            ledger.put(_JOURNAL, self.key, self.journal.state())
-            self.journal.release_tape()
+        try:
+            if ledger.keeps:
+                for cursor in self.cursors:
+                    cursor.remember(self)
+                ledger.put(_JOURNAL, self.key, self.journal.state())
+                self.journal.release_tape()
+        finally:
+            if self._paused and (self.journal.discarding or not self._too_much):
+                self._paused = False
+                self.child.resume_output()
 
     def count(self, *, nothing: bool = False) -> None:
         """
@@ -238,7 +245,7 @@ class HeldProcess:
         if self.journal.dropped != self._noted:
             # What cannot be noted for want of memory is dropped anew by the next papa.
             with suppress(LimitReached):
-                self._settle()
+                self.settle()
         self._perhaps_pause()
         self._wake()
 
@@ -291,8 +298,11 @@ class HeldProcess:
             with suppress(LimitReached):
                 self.remember()
 
-    def finish_what_was_begun(self) -> None:
-        """Forget it if the papa before was about to."""
+    def go_on(self) -> None:
+        """Do what the papa before was about to do."""
+        self.journal.give_back()
+        self.count()
+        self._perhaps_pause()
         if self.removed and self.exit_code is not None:
             self._registry.forget(self)
         else:
@@ -311,8 +321,7 @@ class HeldProcess:
     def acknowledged(self, mark: int, *, end: bool) -> None:
         """Somebody has stored the output up to C{mark}, and, if C{end}, knows how the process ended."""
         self.journal.acknowledge(mark)
-        self._settle()
-        self._perhaps_resume()
+        self.settle()
         if end:
             self._collected = True
             self.remember()
@@ -327,8 +336,7 @@ class HeldProcess:
         """A reader has gone."""
         self.journal.leave(place)
         with suppress(LimitReached):
-            self._settle()
-        self._perhaps_resume()
+            self.settle()
         self.perhaps_finish()
 
     def remove(self) -> None:
@@ -338,16 +346,10 @@ class HeldProcess:
             cursor.drop(self)
         self.journal.discard()
         self.remember()
-        self._settle()
+        self.settle()
         self.child.discard()
-        self._perhaps_resume()
         if self.exit_code is not None:
             self._registry.forget(self)
-
-    def _perhaps_resume(self) -> None:
-        if self._paused and (self.journal.discarding or not self._too_much):
-            self._paused = False
-            self.child.resume_output()
 
 
 class Processes:
@@ -429,7 +431,7 @@ class Processes:
             if key in by_key:
                 by_key[key].take_up_input(data, ends)
         for process in by_key.values():
-            process.finish_what_was_begun()
+            process.go_on()
 
     @staticmethod
     def _check_same(existing: HeldProcess, request: MakeProcess, identity: Identity) -> None:

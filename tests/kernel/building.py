@@ -55,6 +55,36 @@ class Bell:
         self.rung += 1
 
 
+class Killed(BaseException):
+    """The kernel was killed in the middle of something."""
+
+
+class MortalLedger(MemoryLedger):
+    """
+    A ledger in which a kernel is killed.
+
+    @ivar left: how often it will yet note something before that; without a bound if it is L{None}.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: int | None = None
+
+    def put(self, kind: str, name: str, value: object) -> None:
+        self._live()
+        super().put(kind, name, value)
+
+    def remove(self, kind: str, name: str) -> None:
+        self._live()
+        super().remove(kind, name)
+
+    def _live(self) -> None:
+        if self.left == 0:
+            raise Killed
+        if self.left is not None:
+            self.left -= 1
+
+
 class House:
     """A kernel, its drivers, its clock and its diary; and, if it shall not be the last, its ledger."""
 
@@ -63,7 +93,7 @@ class House:
         self.children = MemoryChildren(tapes=lasting)
         self.wall = Wall()
         self.diary = Diary()
-        self.ledger = MemoryLedger() if lasting else None
+        self.ledger = MortalLedger() if lasting else None
         self._most_output = most_output
         self.kernel = self._kernel()
 
@@ -80,6 +110,7 @@ class House:
     def succeed(self) -> None:
         """Have the kernel be killed, and another go on; it is told what has become of the children meanwhile."""
         assert self.ledger is not None
+        self.ledger.left = None
         self.kernel = self._kernel()
         self.kernel.restore(json.loads(json.dumps(self.ledger.entries)))
         for child in self.children.children.values():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,9 +19,10 @@ from papa.commands import (
     Set,
     WatchEvents,
 )
+from papa.drivers.memory import MemoryChild
 from papa.errors import AlreadyDiffers, LimitReached, TooOld
-from papa.records import STDERR, STDOUT, Closed, Happened, Hole
-from tests.kernel.building import PLENTY, Bell, House, data, ends, everything, holes
+from papa.records import STDERR, STDOUT, Happened, Hole, Output
+from tests.kernel.building import PLENTY, Bell, House, Killed, data, ends, everything, holes
 
 
 class HeldTests(SynchronousTestCase):
@@ -286,6 +290,26 @@ class OutputTests(SynchronousTestCase):
         watch.acknowledge()
         self.assertFalse(child.paused)
 
+    def test_killed_while_room_is_made(self) -> None:
+        """However far an acknowledgement had come when the kernel was killed, what waits for room does not for ever."""
+        for notes in range(6):
+            name = f"job.{notes}"
+            child = self.house.child(name, bufsize=10, overflow="block")
+            watch = self.house.watch(name, cursor=name)
+            child.print(b"x" * 12)
+            child.print(b"y")
+            everything(watch)
+            assert self.house.ledger is not None
+            self.house.ledger.left = notes
+            with contextlib.suppress(Killed):
+                watch.acknowledge()
+            self.house.succeed()
+            watch = self.house.watch(name, cursor=name)
+            read = everything(watch)
+            watch.acknowledge()
+            read += everything(watch)
+            self.assertEqual((child.paused, data(read)[-1:]), (False, b"y"), name)
+
     def test_space_is_given_back_last(self) -> None:
         """Nothing is given back to the system before it is remembered that nobody needs it."""
         child = self.house.child()
@@ -448,6 +472,7 @@ _STEPS = st.lists(
         st.tuples(st.just("read"), st.sampled_from(["one", "two"]), st.integers(1, 20_000)),
         st.tuples(st.just("acknowledge"), st.sampled_from(["one", "two"])),
         st.tuples(st.just("succeed")),
+        st.tuples(st.just("doom"), st.integers(0, 6)),
         st.tuples(st.just("leave"), st.sampled_from(["one", "two"])),
     ),
     max_size=60,
@@ -457,35 +482,69 @@ _STEPS = st.lists(
 class AnythingTests(SynchronousTestCase):
     """Whatever happens in whatever order."""
 
-    @given(_STEPS, st.sampled_from([100, 5000, 1 << 20]))
-    @settings(max_examples=150, deadline=None)
-    def test_each_byte_once(self, steps: list[tuple[object, ...]], bufsize: int) -> None:
-        """Two cursors get every byte that was printed exactly once, or are told that it is missing."""
+    @given(
+        _STEPS,
+        st.lists(st.integers(0, 12), max_size=5),
+        st.sampled_from([100, 5000, 1 << 20]),
+        st.sampled_from(["drop-oldest", "block"]),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_each_byte_once(
+        self, steps: list[tuple[object, ...]], dooms: list[int], bufsize: int, overflow: str
+    ) -> None:
+        """
+        Two cursors get every byte that was printed exactly once, or are told that it is missing.
+
+        Whichever of its notes a kernel was killed before; and where nothing may be lost, nothing is, nor does it stop.
+        """
         house = House(lasting=True)
-        child = house.child(bufsize=bufsize)
+        child = house.child(bufsize=bufsize, overflow=overflow)
         readers = {name: _Reading(house, name) for name in ("one", "two")}
         printed = bytearray()
-        for step, *how in steps:
-            if step == "print":
-                channel, size = how
-                piece = bytes((len(printed) + offset) % 251 for offset in range(size))  # type: ignore[call-overload]
-                printed += piece
-                child.print(piece, channel)  # type: ignore[arg-type]
-            elif step == "pass":
-                house.wall.now += how[0]  # type: ignore[operator]
-            elif step == "succeed":
-                house.succeed()
-                for reader in readers.values():
-                    reader.begin()
-            elif step == "read":
-                readers[how[0]].read(how[1])  # type: ignore[index, arg-type]
-            else:
-                getattr(readers[how[0]], str(step))()  # type: ignore[index]
-        child.exit(7)
+        for step in [*steps, ("exit",), *[("doom", doom) for doom in dooms], ("doom", None), ("finish",), ("finish",)]:
+            try:
+                self.do(step, house, child, readers, printed)
+                if step[0] == "doom":
+                    self.do(("finish",), house, child, readers, printed)
+            except Killed:
+                self.go_on(house, readers)
         for reader in readers.values():
-            reader.finish()
             self.assertEqual(reader.safe, [byte if known else None for byte, known in reader.known(printed)])
+            if overflow == "block":
+                self.assertNotIn(None, reader.safe)
         self.assertEqual(house.names(), [])
+
+    @staticmethod
+    def go_on(house: House, readers: dict[str, _Reading]) -> None:
+        house.succeed()
+        for reader in readers.values():
+            reader.begin()
+
+    def do(
+        self, step: tuple[Any, ...], house: House, child: MemoryChild, readers: dict[str, _Reading], printed: bytearray
+    ) -> None:
+        kind, *how = step
+        if kind == "print":
+            channel, size = how
+            piece = bytes((len(printed) + offset) % 251 for offset in range(size))
+            printed += piece
+            child.print(piece, channel)
+        elif kind == "pass":
+            house.wall.now += how[0]
+        elif kind == "succeed":
+            self.go_on(house, readers)
+        elif kind == "doom":
+            assert house.ledger is not None
+            house.ledger.left = how[0]
+        elif kind == "exit":
+            child.exit(7)
+        elif kind == "finish":
+            while any(reader.finish() for reader in readers.values()):
+                pass
+        elif kind == "read":
+            readers[how[0]].read(how[1])
+        else:
+            getattr(readers[how[0]], kind)()
 
 
 class _Reading:
@@ -502,6 +561,7 @@ class _Reading:
         self.begin()
 
     def begin(self) -> None:
+        """Read anew; what was read and is known to be safe is passed over, as any reader does."""
         self._new: list[int | None] = []
         self._watch = self._house.watch("*", cursor=self._name)
 
@@ -509,21 +569,24 @@ class _Reading:
 
     def read(self, limit: int) -> None:
         for item in self._watch.take(limit):
-            if isinstance(item, Hole):
-                self._new += [None] * item.size
-            elif not isinstance(item, Closed):
-                self._new += item.data  # type: ignore[union-attr]
+            if isinstance(item, (Output, Hole)):
+                bytes_of: list[int | None] = [None] * item.size if isinstance(item, Hole) else list(item.data)
+                fresh = item.mark - len(self.safe) - len(self._new)
+                self._new += bytes_of[max(0, len(bytes_of) - fresh) :]
 
     def acknowledge(self) -> None:
-        self._watch.acknowledge()
+        # The kernel may be killed in it: what was read is safe all the same, and comes again.
         self.safe += self._new
         self._new = []
+        self._watch.acknowledge()
 
-    def finish(self) -> None:
-        self.begin()
+    def finish(self) -> bool:
+        """Read and acknowledge what there is, and say whether that was anything."""
+        pending = self._watch.pending
         while self._watch.pending:
             self.read(PLENTY)
         self.acknowledge()
+        return pending
 
     def known(self, printed: bytes) -> list[tuple[int, bool]]:
         """Each byte, and whether this reader has it; of the same length only if none is missing or there twice."""

@@ -72,7 +72,8 @@ class ITape(Interface):
     """
     Where the output of one process lies, when it does not lie in papa's own memory: it outlives papa.
 
-    What is on it is addressed by marks, and told apart by entries: runs of bytes of one channel.
+    What is on it is addressed by marks, and told apart by entries: runs of bytes of one channel, none of which lies on
+    both sides of a multiple of 256 KiB.
     """
 
     def note(number: int, end: int, stamp: float, channel: int) -> None:

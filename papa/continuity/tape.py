@@ -2,16 +2,15 @@
 The tape: the output of one process in a memory file that outlives the kernel.
 
 The system moves what the process prints from its pipe to the file in one call (L{os.splice}). So a byte is either in
-the pipe or on the tape whenever the kernel is killed; the length of the file says how much is there, and an offset in
-it is a mark. Beside it, an index says when each entry was read, and of which channel. For the one piece that may be on
-the tape and not yet in the index, the L{Scratch} says the same.
+the pipe or on the tape whenever the kernel is killed; L{papa.continuity.segments} says how much is there. Beside it, an
+index says when each entry was read, and of which channel, and where it lies. For the one piece that may be on the tape
+and not yet in the index, the L{Scratch} says the same.
 
-What nobody needs any more is given back to the system, page by page.
+What nobody needs any more is written over, or given back to the system.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import mmap
 import os
@@ -22,31 +21,29 @@ from typing import Final
 
 from zope.interface import implementer
 
+from papa.continuity.segments import SEGMENT, Segments, Spare, punch
 from papa.interfaces import ITape
 
 __all__ = ["Scratch", "Tape"]
 
 #: As much as a pipe holds.
 _MOST: Final = 65536
-#: End, stamp and channel of an entry.
+#: End and stamp of an entry, and of what channel it is and where it lies. It lies in one segment.
 _ENTRY: Final = struct.Struct("<QdQ")
 #: Inode of a tape, channel and stamp of what is being put there.
 _NOTE: Final = struct.Struct("<QQd")
-#: Space is given back in pieces of this size: each is a system call.
+#: Space in the index is given back in pieces of this size: each is a system call.
 _GIVE_BACK: Final = 1 << 18
 _PAGE: Final = mmap.PAGESIZE
-
-_KEEP_SIZE: Final = 1
-_PUNCH_HOLE: Final = 2
-_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-_fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
 
 
 class Scratch:
     """
-    A page that outlives the kernel, for what it is about to do: one thing at a time, as it has one thread.
+    What all tapes share: a page that outlives the kernel, for what it is about to do; one thing at a time, as it has
+    one thread.
 
     @ivar descriptor: of its file.
+    @ivar spare: the memory that all tapes have to write over.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -57,6 +54,7 @@ class Scratch:
             descriptor = os.memfd_create("papa-scratch")
             os.ftruncate(descriptor, _PAGE)
         self.descriptor = descriptor
+        self.spare = Spare()
         self._page = mmap.mmap(descriptor, _PAGE)
         self._inode, self._channel, self._stamp = _NOTE.unpack_from(self._page)
 
@@ -81,8 +79,8 @@ class Tape:
         self._scratch = scratch
         self._made = made
         self._data = self._index = -1
-        self._inode = self._size = 0
-        self._given_back = self._index_given_back = 0
+        self._inode = 0
+        self._index_given_back = 0
         # Of the last entry, if there was no room for it in the index.
         self._unnoted: tuple[int, bytes] | None = None
         files = list(files)
@@ -91,8 +89,8 @@ class Tape:
 
     def _open(self, data: int, index: int) -> None:
         self._data, self._index = data, index
-        found = os.fstat(data)
-        self._inode, self._size = found.st_ino, found.st_size
+        self._inode = os.fstat(data).st_ino
+        self._segments = Segments(data, self._scratch.spare)
 
     def record(self, pipe: int, channel: int, now: float) -> int:
         """
@@ -107,9 +105,7 @@ class Tape:
         if self._unnoted is not None:
             self._note(*self._unnoted)
         self._scratch.note(self._inode, channel, now)
-        size = os.splice(pipe, self._data, _MOST, offset_dst=self._size, flags=os.SPLICE_F_NONBLOCK)
-        self._size += size
-        return size
+        return self._segments.record(pipe, _MOST)
 
     def _make(self) -> None:
         data = os.memfd_create("papa-output")
@@ -123,8 +119,9 @@ class Tape:
 
     def note(self, number: int, end: int, stamp: float, channel: int) -> None:
         """An entry ends there. If there is no room to say so, nothing more is recorded before it is said."""
+        where = self._segments.slot(end) ^ (end - 1) // SEGMENT
         with suppress(OSError):
-            self._note(number, _ENTRY.pack(end, stamp, channel))
+            self._note(number, _ENTRY.pack(end, stamp, channel | where << 8))
 
     def _note(self, number: int, entry: bytes) -> None:
         self._unnoted = (number, entry)
@@ -136,44 +133,36 @@ class Tape:
         """The entries from that number on, to the end of the tape."""
         if self._data < 0:
             return
-        known = os.fstat(self._index).st_size
-        log = os.pread(self._index, max(0, known - number * _ENTRY.size), number * _ENTRY.size)
-        for end, stamp, channel in _ENTRY.iter_unpack(log[: len(log) - len(log) % _ENTRY.size]):
-            yield end, stamp, channel
+        length = os.fstat(self._index).st_size - number * _ENTRY.size
+        log = os.pread(self._index, max(0, length - length % _ENTRY.size), number * _ENTRY.size)
+        found = list(_ENTRY.iter_unpack(log))
+        slots = {(end - 1) // SEGMENT: where >> 8 ^ (end - 1) // SEGMENT for end, _, where in found}
+        self._segments.restore(found[-1][0] if found else mark, slots)
+        for end, stamp, where in found:
+            yield end, stamp, where & 0xFF
             mark = end
-            number += 1
-        if mark < self._size:
+        if mark < self._segments.end:
             stamp, channel = self._scratch.noted(self._inode) or (0.0, 1)
-            self.note(number, self._size, stamp, channel)
-            yield self._size, stamp, channel
+            self.note(number + len(found), self._segments.end, stamp, channel)
+            yield self._segments.end, stamp, channel
 
     def read(self, mark: int, size: int) -> bytes:
         """What is there."""
-        return os.pread(self._data, size, mark)
+        return self._segments.read(mark, size)
 
     def release(self, mark: int, number: int) -> None:
-        """Give space back."""
+        """Have space for more."""
         if self._data < 0:
             return
-        if mark - self._given_back >= _GIVE_BACK or mark == self._size:
-            self._given_back = _punch(self._data, self._given_back, mark)
+        self._segments.release(mark)
         index = number * _ENTRY.size
         if index - self._index_given_back >= _GIVE_BACK:
-            self._index_given_back = _punch(self._index, self._index_given_back, index)
+            self._index_given_back = punch(self._index, self._index_given_back, index)
 
     def close(self) -> None:
         """Give all of it back."""
         if self._data >= 0:
+            self._segments.close()
             os.close(self._data)
             os.close(self._index)
             self._data = self._index = -1
-
-
-def _punch(file: int, begin: int, end: int) -> int:
-    """Make a hole of the whole pages in between, and say up to where it goes."""
-    end -= end % _PAGE
-    begin -= begin % _PAGE
-    if end > begin:
-        # What the system does not take back now, it does with the file.
-        _fallocate(file, _PUNCH_HOLE | _KEEP_SIZE, begin, end - begin)
-    return end

@@ -225,9 +225,13 @@ class Journal:
             self._drop_oldest()
 
     def _block_for(self, size: int) -> _Block:
-        """A block that takes in so many bytes more, which the tail stands behind already."""
+        """
+        A block that takes in so many bytes more, which the tail stands behind already.
+
+        No entry grows over a multiple of the size of blocks; so on a tape it lies in one piece.
+        """
         last = self._last
-        if last is None or isinstance(last.data, bytes) or self.tail - last.start > max(_BLOCK, size):
+        if last is None or isinstance(last.data, bytes) or self.tail > (last.start // _BLOCK + 1) * _BLOCK:
             return self._chain(size, None if self._tape is not None else bytearray())
         return last
 

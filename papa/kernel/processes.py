@@ -29,6 +29,9 @@ __all__ = ["HeldProcess", "Processes"]
 #: How many there may be, running or not: more than a system has process ids by default.
 _MOST: Final = 50_000
 
+#: What part of a buffer may be dropped before that is noted and given back: a note takes as long as a read.
+_UNNOTED: Final = 4
+
 #: The kinds of entry in the ledger, each by key.
 _PROCESS: Final = "process"
 _JOURNAL: Final = "journal"
@@ -242,8 +245,8 @@ class HeldProcess:
         excess = self._registry.budget.excess
         if excess > 0 and not self.journal.lossless:
             self.journal.let_go(excess)
-        if self.journal.dropped != self._noted:
-            # What cannot be noted for want of memory is dropped anew by the next papa.
+        if self.journal.dropped - self._noted > self.request.bufsize // _UNNOTED:
+            # What is not noted, for want of memory too, is dropped anew by the next papa.
             with suppress(LimitReached):
                 self.settle()
         self._perhaps_pause()

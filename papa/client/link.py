@@ -17,10 +17,10 @@ from zope.interface import implementer
 
 from papa.commands import Command, TakeSocket
 from papa.drivers.keepalive import keep_alive
-from papa.errors import BadRequest, ConnectionLost, Error, GivesWay, NotAllowed, by_code
+from papa.errors import BadRequest, ConnectionLost, Error, GivesWay, LimitReached, NotAllowed, by_code
 from papa.records import Lent
 from papa.wire import program
-from papa.wire.boxes import Box
+from papa.wire.boxes import Box, BoxReader
 from papa.wire.messages import Greeting, Received, Refused, Watching
 from papa.wire.opening import Opening, check_greeting
 from papa.wire.program import Push
@@ -62,6 +62,7 @@ class Link(amp.BinaryBoxProtocol):
         self.alive = False
         self.greeted: Deferred[Greeting] = Deferred()
         self._opening = Opening()
+        self._reader = BoxReader()
         self._listener: Callable[[Push | Watching], None] = lambda said: None
         self._numbers = itertools.count(1)
         self._questions: dict[int, _Question] = {}
@@ -81,18 +82,21 @@ class Link(amp.BinaryBoxProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the kernel: boxes, but from a console its greeting first."""
-        if self._opening.boxes is not None:
-            super().dataReceived(data)
-            return
+        if self._opening.boxes is None:
+            try:
+                reply = self._opening.receive(data)
+            except Error as error:
+                self._give_up(error)
+                return
+            if reply:
+                self.transport.write(reply)
+            data = self._opening.boxes or b""
+        self._reader.receive(data)
         try:
-            reply = self._opening.receive(data)
-        except Error as error:
-            self._give_up(error)
-            return
-        if self._opening.boxes is not None:
-            super().dataReceived(self._opening.boxes)
-        elif reply:
-            self.transport.write(reply)
+            while (box := self._reader.take()) is not None:
+                self.ampBoxReceived(box)
+        except LimitReached as error:
+            self._give_up(BadRequest(str(error)))
 
     def startReceivingBoxes(self, boxSender: object) -> None:
         """Connected."""
@@ -110,10 +114,6 @@ class Link(amp.BinaryBoxProtocol):
                 self._pass_on(program.read_push(box)[0])
         except Error as error:
             self._give_up(error)
-
-    def lengthLimitExceeded(self, length: int) -> None:
-        """What has come cannot be a key."""
-        self._give_up(BadRequest(f"A key of {length} bytes: this is no box"))
 
     def _give_up(self, error: Error) -> None:
         if not self.greeted.called:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_READ_SIZE: Final = 1 << 16
+_READ_SIZE: Final = 1 << 18
 _LENGTH: Final = struct.Struct("!H")
 #: Room for the descriptors that may come with one read.
 _BESIDE: Final = socket.CMSG_SPACE(64 * struct.calcsize("i"))

@@ -36,8 +36,8 @@ from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWat
 
 __all__ = ["Program", "ProgramFactory"]
 
-#: How much output is taken from a watch at a time, in bytes: as much as is read at a time.
-_CHUNK: Final = 1 << 16
+#: How much output is taken from a watch at a time, in bytes: with 64 KiB it takes a fifth longer.
+_CHUNK: Final = 1 << 18
 #: How many bytes of answers may wait for the client before its commands are read no more.
 _MOST_UNSENT: Final = 1 << 16
 #: How many things are listed at most before the size of the page is looked at.
@@ -123,7 +123,7 @@ class Program(amp.BinaryBoxProtocol):
         self._admitted = self._open = False
         self._streams: dict[int, _Stream] = {}
         self._numbers = itertools.count(1)
-        self._box_size = 0
+        self._reader = boxes.BoxReader(boxes.MAX_REQUEST)
         self._lent: deque[int] = deque()
         self.unsent = 0
 
@@ -164,9 +164,15 @@ class Program(amp.BinaryBoxProtocol):
         self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if self._open:
-            super().dataReceived(data)
+        """Bytes from the client, or nothing, to go on with those that came before."""
+        if not self._open:
+            return
+        self._reader.receive(data)
+        try:
+            while self._open and not self.paused and (box := self._reader.take()) is not None:
+                self.ampBoxReceived(box)
+        except LimitReached as error:
+            self.hang_up(str(error))
 
     def send(self, *said: Box) -> None:
         """Say something."""
@@ -302,25 +308,6 @@ class Program(amp.BinaryBoxProtocol):
     def _stop_streams(self) -> None:
         for number in list(self._streams):
             self._stop(number)
-
-    def proto_key(self, string: bytes) -> str:
-        """A key has come; the empty one ends a box."""
-        self._box_size = self._box_size + len(string) + boxes.PAIR_COST if string else 0
-        state: str = super().proto_key(string)
-        return state
-
-    def proto_value(self, string: bytes) -> str:
-        """A value has come."""
-        self._box_size += len(string)
-        if self._box_size > boxes.MAX_REQUEST:
-            self.hang_up(f"A request of more than {boxes.MAX_REQUEST >> 20} MiB")
-            return "key"
-        state: str = super().proto_value(string)
-        return state
-
-    def lengthLimitExceeded(self, length: int) -> None:
-        """What has come cannot be a key."""
-        self.hang_up(f"A key of {length} bytes: this is no box")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection has gone."""

@@ -149,18 +149,37 @@ def codec_of(annotation: Any) -> Codec:
     return _CODECS[annotation]
 
 
-_FIELDS: Final[dict[type[Any], Mapping[str, tuple[Codec, bool]]]] = {}
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Field:
+    """
+    A field of a record.
+
+    @ivar default: what it may be without being said; L{dataclasses.MISSING} where there is no such value.
+    @ivar optional: whether it may be left out.
+    """
+
+    name: str
+    key: bytes
+    codec: Codec
+    default: Any
+    optional: bool
 
 
-def fields_of(kind: type[Any]) -> Mapping[str, tuple[Codec, bool]]:
-    """The fields of a record: their codecs, and whether they may be left out."""
+_FIELDS: Final[dict[type[Any], Mapping[str, _Field]]] = {}
+
+
+def fields_of(kind: type[Any]) -> Mapping[str, _Field]:
+    """The fields of a record, by name."""
     found = _FIELDS.get(kind)
     if found is None:
         hints = typing.get_type_hints(kind)
         found = _FIELDS[kind] = {
-            field.name: (
-                codec_of(hints[field.name]),
-                field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING,
+            field.name: _Field(
+                name=field.name,
+                key=field.name.encode(),
+                codec=codec_of(hints[field.name]),
+                default=field.default,
+                optional=field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING,
             )
             for field in dataclasses.fields(kind)
         }
@@ -174,10 +193,14 @@ def to_box(record: Any) -> Box:
     @raise Unsayable: if a text in it has no bytes.
     """
     box: Box = {}
-    for field in dataclasses.fields(record):
+    for field in fields_of(type(record)).values():
         value = getattr(record, field.name)
         if value is not None and value != field.default:
-            box |= boxes.split(field.name, fields_of(type(record))[field.name][0].write(value))
+            data = field.codec.write(value)
+            if len(data) <= boxes.MAX_VALUE:
+                box[field.key] = data
+            else:
+                box |= boxes.split(field.name, data)
     return box
 
 
@@ -188,8 +211,10 @@ def read_value(name: str, codec: Codec, box: Mapping[bytes, bytes]) -> Any:
     @raise BadRequest: if it is no value of its type.
     """
     data = boxes.joined(name, box)
-    if data is None:
-        return None
+    return None if data is None else _read(name, codec, data)
+
+
+def _read(name: str, codec: Codec, data: bytes) -> Any:
     try:
         return codec.read(data)
     except (Error, ValueError) as error:
@@ -203,10 +228,13 @@ def read_record(kind: type[_Record], box: Mapping[bytes, bytes]) -> _Record:
     @raise BadRequest: if a field is missing or no value of its type, or the record is not valid.
     """
     values: dict[str, Any] = {}
-    for name, (codec, optional) in fields_of(kind).items():
-        value = read_value(name, codec, box)
-        if value is not None:
-            values[name] = value
-        elif not optional:
-            raise BadRequest(f"{name} is missing")
+    for field in fields_of(kind).values():
+        data = box.get(field.key)
+        if data is None:
+            if not field.optional:
+                raise BadRequest(f"{field.name} is missing")
+            continue
+        if len(data) == boxes.MAX_VALUE:
+            data = boxes.joined(field.name, box) or data
+        values[field.name] = _read(field.name, field.codec, data)
     return kind(**values)

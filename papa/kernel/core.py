@@ -38,7 +38,7 @@ from papa.kernel.history import History
 from papa.kernel.processes import Processes
 from papa.kernel.remembered import Forgetful
 from papa.kernel.sockets import Sockets
-from papa.names import page, select
+from papa.names import Named, select
 from papa.records import Cursor, Event, Lent, Process, Socket
 
 __all__ = ["MAX_VALUES_SIZE", "Kernel"]
@@ -75,7 +75,7 @@ class Kernel:
         self._processes = Processes(
             children, self._sockets, wall=wall, events=self._events, ledger=ledger, budget=Budget(most_output)
         )
-        self._values: dict[str, str] = {}
+        self._values: Named[str] = Named()
         self._values_size = 0
         self._methods: Mapping[type[Command], Callable[[Any], object]] = {
             MakeSocket: self.make_socket,
@@ -127,7 +127,7 @@ class Kernel:
 
         @param entries: what its ledger knows, by kind and name.
         """
-        self._values = dict(entries.get(_VALUE, {}))
+        self._values = Named(entries.get(_VALUE, {}))
         self._values_size = sum(len(name) + len(value) for name, value in self._values.items())
         self._history.restore(entries.get("event", {}))
         self._sockets.restore(entries.get("socket", {}))
@@ -178,7 +178,7 @@ class Kernel:
 
     def list_values(self, request: ListValues) -> dict[str, str]:
         """The values."""
-        return page(select(self._values, request.names, kind="Value"), request.after, request.most)
+        return select(self._values, request.names, kind="Value", after=request.after, most=request.most)
 
     def remove_values(self, request: RemoveValues) -> None:
         """Forget values."""
@@ -191,8 +191,8 @@ class Kernel:
 
     def list_processes(self, request: ListProcesses) -> dict[str, Process]:
         """The held processes."""
-        selected = self._processes.select(request.names, required=False)
-        return {name: process.record() for name, process in page(selected, request.after, request.most).items()}
+        selected = self._processes.select(request.names, after=request.after, most=request.most)
+        return {name: process.record() for name, process in selected.items()}
 
     def remove_processes(self, request: RemoveProcesses) -> None:
         """Throw processes' output away and forget them when they exit."""

@@ -16,7 +16,7 @@ from papa.errors import BadRequest, LimitReached, NotFound
 from papa.interfaces import ILedger
 from papa.kernel.journal import Place
 from papa.kernel.watch import Reader, Watch
-from papa.names import nearest, page, select
+from papa.names import Named, matches, nearest, select
 from papa.records import Cursor
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class HeldCursor:
 
     def wants(self, process: HeldProcess) -> bool:
         """Whether a process is one of those that it reads."""
-        return bool(select({process.name: process}, self.patterns, kind="Process"))
+        return matches(process.name, self.patterns)
 
     def read(self, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
         """Begin a reading; one that was under way ends."""
@@ -172,7 +172,7 @@ class Cursors:
 
     def __init__(self, ledger: ILedger) -> None:
         self._ledger = ledger
-        self._held: dict[str, HeldCursor] = {}
+        self._held: Named[HeldCursor] = Named()
 
     def read(self, name: str, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
         """
@@ -210,7 +210,7 @@ class Cursors:
 
     def list(self, request: ListCursors) -> dict[str, Cursor]:
         """The cursors that a request selects."""
-        selected = page(select(self._held, request.names, kind="Cursor"), request.after, request.most)
+        selected = select(self._held, request.names, kind="Cursor", after=request.after, most=request.most)
         return {name: cursor.record() for name, cursor in selected.items()}
 
     def move(self, request: MoveCursor, processes: Mapping[str, HeldProcess]) -> None:

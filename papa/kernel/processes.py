@@ -21,7 +21,7 @@ from papa.kernel.remembered import from_ledger, to_ledger
 from papa.kernel.sameness import differences
 from papa.kernel.sockets import Sockets
 from papa.kernel.watch import Reader, Watch
-from papa.names import select
+from papa.names import Named, select
 from papa.records import Closed, Event, Lent, Process
 
 __all__ = ["HeldProcess", "Processes"]
@@ -375,7 +375,7 @@ class Processes:
         self._sockets = sockets
         self._wall = wall
         self._events = events
-        self._held: dict[str, HeldProcess] = {}
+        self._held: Named[HeldProcess] = Named()
         self.cursors = Cursors(ledger)
 
     def __len__(self) -> int:
@@ -470,9 +470,19 @@ class Processes:
         """
         return next(iter(self.select([name], required=True).values()))
 
-    def select(self, patterns: Sequence[str], *, required: bool) -> Mapping[str, HeldProcess]:
-        """The processes that patterns select, sorted by name."""
-        return select(self._held, patterns, kind="Process", required=required, number=lambda process: process.pid)
+    def select(
+        self, patterns: Sequence[str], *, required: bool = False, after: str = "", most: int = 0
+    ) -> dict[str, HeldProcess]:
+        """The processes that patterns select, sorted by name, from a name on and so many."""
+        return select(
+            self._held,
+            patterns,
+            kind="Process",
+            required=required,
+            number=lambda process: process.pid,
+            after=after,
+            most=most,
+        )
 
     def write(self, name: str, data: bytes) -> None:
         """Send bytes to a process's standard input."""

@@ -13,7 +13,7 @@ from papa.errors import AlreadyDiffers, BadRequest, NotFound, SocketFailed
 from papa.interfaces import IEventObserver, IHeldSocket, ILedger, ISocketDriver
 from papa.kernel.remembered import from_ledger, to_ledger
 from papa.kernel.sameness import differences
-from papa.names import nearest, page, select
+from papa.names import Named, nearest, select
 from papa.records import Event, Lent, Socket
 
 __all__ = ["Loan", "Sockets"]
@@ -53,7 +53,7 @@ class Sockets:
         self._ledger = ledger
         self._driver = driver
         self._events = events
-        self._held: dict[str, _Entry] = {}
+        self._held: Named[_Entry] = Named()
         # The first socket that is held at each path: what was taken may have the path of another.
         self._paths: dict[str, str] = {}
 
@@ -117,8 +117,8 @@ class Sockets:
 
     def list(self, request: ListSockets) -> dict[str, Socket]:
         """The sockets that a request selects."""
-        selected = self._select(request.names, required=False)
-        return {name: entry.record() for name, entry in page(selected, request.after, request.most).items()}
+        selected = self._select(request.names, after=request.after, most=request.most)
+        return {name: entry.record() for name, entry in selected.items()}
 
     def remove(self, patterns: Sequence[str]) -> None:
         """Close and forget sockets."""
@@ -130,8 +130,18 @@ class Sockets:
             entry.held.close()
             self._events.happened(Event(kind="socket-removed", name=name))
 
-    def _select(self, patterns: Sequence[str], *, required: bool) -> dict[str, _Entry]:
-        return select(self._held, patterns, kind="Socket", required=required, number=lambda entry: entry.held.fileno)
+    def _select(
+        self, patterns: Sequence[str], *, required: bool = False, after: str = "", most: int = 0
+    ) -> dict[str, _Entry]:
+        return select(
+            self._held,
+            patterns,
+            kind="Socket",
+            required=required,
+            number=lambda entry: entry.held.fileno,
+            after=after,
+            most=most,
+        )
 
     def get(self, name: str) -> IHeldSocket:
         """

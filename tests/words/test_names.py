@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa.errors import BadRequest, NotFound
-from papa.names import MAX_LENGTH, check_name, nearest, page, select
+from papa.names import MAX_LENGTH, Named, check_name, matches, nearest, select
 
 ALPHABET = string.ascii_letters + string.digits + "._@%+-"
 
@@ -90,7 +90,7 @@ class SelectTests(SynchronousTestCase):
     """Patterns among held things."""
 
     def chosen(self, *patterns: str, required: bool = False) -> list[str]:
-        held = {"web.1": 10, "web.2": 20, "db": 30, "7": 40}
+        held = Named({"web.1": 10, "web.2": 20, "db": 30, "7": 40})
         return list(select(held, patterns, kind="Process", required=required, number=lambda number: number))
 
     def test_everything(self) -> None:
@@ -116,7 +116,7 @@ class SelectTests(SynchronousTestCase):
 
     def test_things_without_a_number(self) -> None:
         """What has no number is found by its name only."""
-        found = select({"a": None}, ["0"], kind="Socket", number=lambda thing: thing)
+        found = select(Named({"a": None}), ["0"], kind="Socket", number=lambda thing: thing)
         self.assertEqual(found, {})
 
     def test_not_found(self) -> None:
@@ -149,8 +149,9 @@ class SelectTests(SynchronousTestCase):
                 name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns
             )
 
-        found = select(held, patterns, kind="Value")
+        found = select(Named(held), patterns, kind="Value")
         self.assertEqual(list(found.items()), [(name, held[name]) for name in sorted(held) if selected(name)])
+        self.assertEqual(set(found), {name for name in held if matches(name, patterns)})
 
 
 class PageTests(SynchronousTestCase):
@@ -160,10 +161,10 @@ class PageTests(SynchronousTestCase):
     @given(st.dictionaries(names, st.integers(), max_size=12), st.integers(min_value=1, max_value=5))
     def test_pages_make_up_the_whole(self, held: dict[str, int], most: int) -> None:
         """Page after page, each begun behind the last name of the one before, is the whole list."""
-        whole = dict(sorted(held.items()))
+        whole = Named(held)
         collected: dict[str, int] = {}
         after = ""
-        while part := page(whole, after, most):
+        while part := select(whole, [], kind="Value", after=after, most=most):
             self.assertLessEqual(len(part), most)
             collected |= part
             after = max(part)
@@ -171,5 +172,24 @@ class PageTests(SynchronousTestCase):
 
     def test_behind_a_name_that_is_gone(self) -> None:
         """A page may begin behind a name that is not held any more; no limit means all that is left."""
-        self.assertEqual(page({"a": 1, "c": 3, "d": 4}, "b", 0), {"c": 3, "d": 4})
-        self.assertEqual(page({"a": 1}, "", 0), {"a": 1})
+        held = Named({"a": 1, "c": 3, "d": 4})
+        self.assertEqual(select(held, [], kind="Value", after="b"), {"c": 3, "d": 4})
+        self.assertEqual(select(held, ["a", "d*"], kind="Value", after="a", most=1), {"d": 4})
+
+
+class NamedTests(SynchronousTestCase):
+    """Things by name."""
+
+    @quick
+    @given(st.lists(st.tuples(st.booleans(), names), max_size=30))
+    def test_is_a_dictionary_in_order(self, steps: list[tuple[bool, str]]) -> None:
+        """Whatever comes and goes, it is the dictionary that it would be, in order."""
+        named: Named[int] = Named()
+        plain: dict[str, int] = {}
+        for number, (comes, name) in enumerate(steps):
+            if comes:
+                named[name] = plain[name] = number
+            else:
+                self.assertEqual(named.pop(name, None), plain.pop(name, None))
+            self.assertEqual(list(named.items()), sorted(plain.items()))
+            self.assertEqual((len(named), name in named), (len(plain), name in plain))

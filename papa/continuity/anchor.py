@@ -10,7 +10,6 @@ It has one thread, uses the standard library only, and sleeps until something ha
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -24,7 +23,7 @@ from papa.continuity.anew import begin_anew, knows_format, passed_on
 from papa.continuity.channel import Channel
 from papa.continuity.kept import Child, Kept
 from papa.continuity.kernels import READY_WITHIN, KernelProcess
-from papa.continuity.orphans import Orphans
+from papa.continuity.orphans import Orphans, adopt_orphans
 from papa.daemon.logfile import LogFile
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.records import UNKNOWN_EXIT
@@ -38,8 +37,6 @@ _LONGEST_PAUSE: Final = 30.0
 _QUIET: Final = 3.0
 #: After so many such kernels the one that was replaced last is tried again.
 _GIVE_UP_AFTER: Final = 3
-#: Of prctl(2).
-_PR_SET_CHILD_SUBREAPER: Final = 36
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -162,7 +159,7 @@ class Anchor:
         @return: that kernel's exit code.
         """
         self._limit.raise_to_most()
-        _adopt_orphans()
+        adopt_orphans()
         shut_descriptors()
         self._signals, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -415,12 +412,6 @@ class Anchor:
         self._kernel, self._successor = successor, None
         successor.deadline = time.monotonic() + READY_WITHIN
         self._hand_over(successor)
-
-
-def _adopt_orphans() -> None:
-    """Be the parent of what a kernel leaves when it ends: of the copy of itself that waits to be the next one."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _how(code: int) -> str:

@@ -1,19 +1,31 @@
-"""Processes that an anchor looks after, and whose parent it is not: that was another anchor, which has gone."""
+"""Processes that one looks after, and has not started: they were left by others, which have gone."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
+from contextlib import suppress
+from typing import Final
 
 from papa.drivers.handles import exit_code, handle_of
 from papa.records import UNKNOWN_EXIT
 
-__all__ = ["Orphans"]
+__all__ = ["Orphans", "adopt_orphans"]
+
+#: Of prctl(2).
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+def adopt_orphans() -> None:
+    """Be the parent of what descendants leave when they end; of a kernel, of the copy that waits to be the next one."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Orphans:
     """
-    Their pidfds, behind one descriptor that is readable once one of them has ended.
+    Pidfds of what another anchor was the parent of, behind one descriptor that is readable once one of them has ended.
 
     @ivar pids: of each by its pidfd.
     """

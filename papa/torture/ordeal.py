@@ -7,6 +7,7 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from papa.torture.score import Score
 
 __all__ = ["torture"]
 
+_PAPA = (sys.executable, "-P", "-m")
 #: How long everything may take to come to its end afterwards, in seconds.
 _PATIENCE = 60.0
 #: How many of the kernels are ended only after all clients have got something done with them.
@@ -50,7 +52,7 @@ def torture(
     """
     chance = random.Random(seed)  # noqa: S311 - it need not be hard to guess
     score = Score()
-    with _anchor() as (path, anchor):
+    with _anchor() as (path, keeper):
         load = Load(path, score, seed=chance.randrange(1 << 30), printers=printers, lines=lines)
         load.start()
         end = time.monotonic() + seconds
@@ -60,8 +62,8 @@ def torture(
             if chance.random() < _IN_ITS_WORK:
                 load.await_progress(end)
             time.sleep(chance.choice((0.0, 0.01, 0.1, 0.3)) * chance.random())
-            if anchor.poll() is not None:
-                score.fault("errors", f"the anchor ended with {anchor.returncode}")
+            if keeper.poll() is not None:
+                score.fault("errors", f"the anchor ended with {keeper.returncode}")
                 break
             chance.choice(ways)(path, score)
             tell(score)
@@ -71,55 +73,44 @@ def torture(
 
 @contextmanager
 def _anchor() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A kernel at its anchor, and where it serves programs."""
+    """Where a kernel at its anchor serves programs, and the process that keeps both; all ends with the context."""
     folder = tempfile.mkdtemp(prefix="papa-torture-")
     path = places.control_path(folder)
     log = os.path.join(folder, "log")
+    ours, theirs = socket.socketpair()
+    keeper = None
     try:
         with open(log, "wb") as output:
-            anchor = subprocess.Popen(
-                [sys.executable, "-P", "-m", "papa", "serve", "--anchor", "-u", os.path.join(folder, "console")],
+            keeper = subprocess.Popen(
+                [*_PAPA, "papa.torture.keeper", *_PAPA, "papa", "serve", "--anchor", "-u", f"{folder}/console"],
                 env={**inheritable_environment(os.environ), "PAPA_RUNTIME_DIR": folder, "XDG_CONFIG_HOME": folder},
-                stdin=subprocess.DEVNULL,
+                stdin=theirs.fileno(),
                 stdout=output,
                 stderr=output,
+                # Of the interrupt key it hears from here.
+                start_new_session=True,
             )
-        try:
-            _await(path, anchor, log)
-            yield path, anchor
-        finally:
-            _end(anchor)
+        theirs.close()
+        _await(path, keeper, log)
+        yield path, keeper
     finally:
+        # Its end of the line closes only as it ends, which it does after all others.
+        theirs.close()
+        ours.shutdown(socket.SHUT_WR)
+        ours.recv(1)
+        ours.close()
+        if keeper is not None:
+            keeper.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _await(path: str, anchor: subprocess.Popen[bytes], log: str) -> None:
+def _await(path: str, keeper: subprocess.Popen[bytes], log: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not os.path.exists(path):
-        if anchor.poll() is not None or time.monotonic() > deadline:
+        if keeper.poll() is not None or time.monotonic() > deadline:
             with open(log, encoding="utf-8") as said:
                 raise Unreachable(f"The kernel does not come up: {said.read().strip()[-500:]}")
         time.sleep(0.01)
-
-
-def _end(anchor: subprocess.Popen[bytes]) -> None:
-    """End what is left: the anchor in order, then those of its children that go on without it."""
-    children = []
-    if anchor.poll() is None:
-        with open(f"/proc/{anchor.pid}/task/{anchor.pid}/children", encoding="ascii") as listed:
-            for pid in map(int, listed.read().split()):
-                with suppress(ProcessLookupError):
-                    children.append(os.pidfd_open(pid))
-        anchor.terminate()
-    try:
-        anchor.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        anchor.kill()
-        anchor.wait()
-    for child in children:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(child, signal.SIGKILL)
-        os.close(child)
 
 
 def _kernel_of(path: str) -> int | None:

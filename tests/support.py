@@ -51,6 +51,14 @@ def program(name: str) -> str:
     return found
 
 
+def installed(name: str) -> str:
+    """A program of the C{test} extra; a test that needs one that is not there is skipped."""
+    found = script(name)
+    if not os.path.exists(found):
+        raise SkipTest(f"needs {name}, which the test extra brings")
+    return found
+
+
 def hold_descriptors(test: SynchronousTestCase, count: int) -> None:
     """Let this very process open C{count} files until the test ends; skip the test where it may not."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

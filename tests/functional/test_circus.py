@@ -9,9 +9,9 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 
-from tests.functional.environments import environment_with_this_papa
-from tests.support import PATIENCE, KernelTestCase, RealKernel, Talk, until
+from tests.support import PATIENCE, KernelTestCase, RealKernel, Talk, installed, until
 
 #: Answers each line that a connection sends with its own pid, and prints what it does.
 _WORKER = """
@@ -71,7 +71,6 @@ class CircusTestCase(KernelTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.environment = environment_with_this_papa("circus==0.17.2")
         self.path = os.path.join(self.folder, "papa.sock")
         # Circus asks for its sockets before it minds its papa_endpoint: both must say the same.
         self.environ["PAPA_SOCKET"] = self.path
@@ -80,7 +79,7 @@ class CircusTestCase(KernelTestCase):
                 file.write(
                     text
                     if name == "worker.py"
-                    else text.format(folder=self.folder, path=self.path, python=self.environment.script("python"))
+                    else text.format(folder=self.folder, path=self.path, python=sys.executable)
                 )
         self._starts = 0
 
@@ -94,7 +93,7 @@ class CircusTestCase(KernelTestCase):
         path = os.path.join(self.folder, f"circusd-{self._starts}.log")
         with open(path, "wb") as log:
             circusd = subprocess.Popen(
-                [self.environment.script("circusd"), os.path.join(self.folder, "circus.ini")],
+                [installed("circusd"), os.path.join(self.folder, "circus.ini")],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -114,7 +113,7 @@ class CircusTestCase(KernelTestCase):
         """What circusd answers."""
         finished = subprocess.run(
             [
-                self.environment.script("circusctl"),
+                installed("circusctl"),
                 *("--timeout", str(int(PATIENCE)), "--endpoint", f"ipc://{self.folder}/endpoint"),
                 *arguments,
             ],

@@ -8,10 +8,10 @@ import subprocess
 from dataclasses import replace
 from glob import glob
 
-from tests.functional.environments import environment_with, environment_with_this_papa
+from tests.functional.environments import environment_with
 from tests.functional.pages import Block, blocks
 from tests.functional.sessions import DOCS, PageTestCase
-from tests.support import PATIENCE, program, script
+from tests.support import PATIENCE, installed, program, script
 
 
 class GuideTestCase(PageTestCase):
@@ -21,10 +21,6 @@ class GuideTestCase(PageTestCase):
         """Do what it says, to its end."""
         self.assertGreater(self.follow(os.path.join(DOCS, "howto", name), without=without), 1)
 
-    def also_find(self, folder: str) -> None:
-        """Have the shell find the programs of a folder, after all others."""
-        self.environ["PATH"] += os.pathsep + folder
-
 
 class DeployTests(GuideTestCase):
     """Replacing a web server without refusing anybody."""
@@ -32,7 +28,7 @@ class DeployTests(GuideTestCase):
     def test_deploy(self) -> None:
         """gunicorn and a Twisted server are replaced under load, and no request fails; a bad version serves nobody."""
         program("curl")
-        self.also_find(os.path.dirname(environment_with("gunicorn").script("gunicorn")))
+        installed("gunicorn")
         self.guide("deploy.rst")
 
     def test_old_one_is_gone(self) -> None:
@@ -95,7 +91,7 @@ class FromCircusTests(GuideTestCase):
     def test_from_circus(self) -> None:
         """circusd is killed and comes back; then the same servers run without it."""
         program("curl")
-        self.also_find(os.path.dirname(environment_with_this_papa("circus==0.17.2").script("circusd")))
+        installed("circusd")
         self.addCleanup(self.end, "circus.pid")
         self.guide("from-circus.rst")
 

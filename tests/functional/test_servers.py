@@ -7,8 +7,7 @@ import signal
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.functional.environments import environment_with
-from tests.support import PATIENCE, TalkTestCase
+from tests.support import PATIENCE, TalkTestCase, installed
 
 _APPLICATIONS = """
 def wsgi(environ, start_response):
@@ -30,13 +29,13 @@ class ServerTests(TalkTestCase):
 
         @param words: the program and its arguments; it finds its application in the module C{app}.
         """
-        environment = environment_with("gunicorn", "uvicorn")
         with open(os.path.join(self.folder, "app.py"), "w", encoding="ascii") as file:
             file.write(_APPLICATIONS)
         made = self.talk.ask("make socket web port=0 backlog=16")
         port = made.partition(" port=")[2].split()[0]
-        program, _, arguments = words.partition(" ")
-        line = f"listen=web env.HOME={self.folder} working_dir={self.folder} {environment.script(program)} {arguments}"
+        name, _, arguments = words.partition(" ")
+        program = installed(name)
+        line = f"listen=web env.HOME={self.folder} working_dir={self.folder} {program} {arguments}"
         with ThreadPoolExecutor() as pool:
             for name in ("first", "second"):
                 answer = pool.submit(urllib.request.urlopen, f"http://127.0.0.1:{port}/", timeout=PATIENCE)

@@ -847,7 +847,11 @@ class InterruptionTests(PlayedTestCase):
             self.interrupt_until(interrupted)
             partner.say(batch[end:])
 
-        watcher = Papa(self.play(part).port).watch_processes()
+        def another(partner: Partner) -> None:
+            partner.say(push(Greeting(version=PROTOCOL_VERSION, kernel="another", pid=2)))
+
+        location = self.play(part, another)
+        watcher = Papa(location.port).watch_processes()
         self.addCleanup(watcher._abandon)
         self.armed = True
         try:
@@ -860,5 +864,6 @@ class InterruptionTests(PlayedTestCase):
             read = watcher.read()
         except ConnectionLost:
             return
+        Connection(location, PATIENCE).close()
         assert read is not None
         self.assertEqual(b"".join(each.data for each in read[0])[:3], b"one")

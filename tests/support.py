@@ -389,8 +389,12 @@ class TalkTestCase(KernelTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.kernel = self.serve()
+        self.kernel = self.begin()
         self.talk = self.converse()
+
+    def begin(self) -> RealKernel:
+        """The kernel."""
+        return self.serve()
 
     def converse(self) -> Talk:
         """A conversation that is closed after the test."""

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from papa import Papa, Watcher
 from papa.records import Closed, Output
 from tests.support import PATIENCE, KernelTestCase, RealKernel, plain_environ, script, until
@@ -24,10 +26,32 @@ def _shared() -> tuple[RealKernel, dict[str, str]]:
     """The kernel of this test run, and the environment that its clients need; it ends with the run."""
     folder = tempfile.mkdtemp(prefix="papa-test-")
     environ = {**plain_environ(), "PAPA_RUNTIME_DIR": os.path.join(folder, "run")}
-    kernel = RealKernel(folder, [script("papa"), "serve", "-u", os.path.join(folder, "console.sock")], environ)
+    console = os.path.join(folder, "console.sock")
+    kernel = RealKernel(folder, [script("papa"), "serve", "-p", "0", "-u", console], environ)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(kernel.end)
     return kernel, environ
+
+
+def shared_kernel(test: SynchronousTestCase) -> RealKernel:
+    """The kernel of this test run, which holds nothing; whatever a test leaves there goes with its end."""
+    kernel, _ = _shared()
+    test.addCleanup(_empty, kernel)
+    return kernel
+
+
+def _empty(kernel: RealKernel) -> None:
+    with Papa(kernel.path) as papa:
+        for process in papa.list_processes().values():
+            with suppress(OSError):
+                os.killpg(process["pid"], signal.SIGKILL)
+        if values := papa.list_values():
+            papa.remove_values(*values)
+        papa.remove_sockets()
+        papa.remove_processes()
+        if papa.list_cursors():
+            papa.remove_cursors("*")
+        until(lambda: not papa.list_processes(), "the end of all processes")
 
 
 class SharedKernelTestCase(KernelTestCase):
@@ -39,22 +63,8 @@ class SharedKernelTestCase(KernelTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.kernel, environ = _shared()
-        self.environ = {**environ, "PAPA_SOCKET": self.kernel.path, "XDG_STATE_HOME": self.folder}
-        self.addCleanup(self._empty)
-
-    def _empty(self) -> None:
-        with Papa(self.kernel.path) as papa:
-            for process in papa.list_processes().values():
-                with suppress(OSError):
-                    os.killpg(process["pid"], signal.SIGKILL)
-            if values := papa.list_values():
-                papa.remove_values(*values)
-            papa.remove_sockets()
-            papa.remove_processes()
-            if papa.list_cursors():
-                papa.remove_cursors("*")
-            until(lambda: not papa.list_processes(), "the end of all processes")
+        self.kernel = shared_kernel(self)
+        self.environ = {**_shared()[1], "PAPA_SOCKET": self.kernel.path, "XDG_STATE_HOME": self.folder}
 
     def connect_papa(self) -> Papa:
         """A client of the shared kernel."""

@@ -7,13 +7,17 @@ import pty
 import re
 import subprocess
 
-from tests.support import PATIENCE, Frame, Talk, TalkTestCase, program, until
+from tests.client.sharing import shared_kernel
+from tests.support import PATIENCE, Frame, RealKernel, Talk, TalkTestCase, program, until
 
 GREETING = b'Papa is home. Type "help" for commands.\n> '
 
 
 class ConsoleTestCase(TalkTestCase):
-    """What tests of the console share."""
+    """What tests of the console share: a kernel, too."""
+
+    def begin(self) -> RealKernel:
+        return shared_kernel(self)
 
     def exchange(self, request: bytes, reply: bytes) -> None:
         """Send bytes, and expect exactly these back."""
@@ -300,6 +304,9 @@ class WatchTests(ConsoleTestCase):
 
 class ExitTests(ConsoleTestCase):
     """exit-if-idle."""
+
+    def begin(self) -> RealKernel:
+        return self.serve()
 
     def test_cannot_be_shortened(self) -> None:
         """It has to be written out."""

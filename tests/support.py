@@ -344,14 +344,25 @@ def plain_environ() -> dict[str, str]:
     return {**kept, "XDG_CONFIG_HOME": "/nonexistent"}
 
 
+def unmeasured(environ: dict[str, str]) -> dict[str, str]:
+    """An environment in which coverage counts nothing: to begin that takes a process nearly as long as all else."""
+    return {name: value for name, value in environ.items() if not name.startswith("COVERAGE_")}
+
+
 class KernelTestCase(SynchronousTestCase):
-    """Tests that start real kernels; each test has a runtime folder of its own."""
+    """
+    Tests that start real kernels; each test has a runtime folder of its own.
+
+    Coverage counts what is done by the processes that the tests of a part start, not by those of functional tests.
+    """
 
     def setUp(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="papa-test-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         runtime = os.path.join(self.folder, "run")
         self.environ = {**plain_environ(), "PAPA_RUNTIME_DIR": runtime}
+        if type(self).__module__.startswith("tests.functional."):
+            self.environ = unmeasured(self.environ)
 
     def twistd(self, *options: str) -> RealKernel:
         """A kernel under twistd; on a port that the system chooses, unless told otherwise."""

@@ -7,7 +7,7 @@ import sys
 
 import papa
 from tests.client.sharing import SharedKernelTestCase
-from tests.support import PATIENCE
+from tests.support import PATIENCE, unmeasured
 
 #: What takes long to import, and is not needed to ask a kernel something.
 HEAVY = {
@@ -49,7 +49,7 @@ class ImportTests(SharedKernelTestCase):
         """The packages that a command imports, and papa's modules."""
         finished = subprocess.run(
             [sys.executable, "-X", "importtime", "-m", "papa", *arguments],
-            env={name: value for name, value in self.environ.items() if not name.startswith("COVERAGE")},
+            env=unmeasured(self.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -12,7 +12,7 @@ from papa.cli.shipping import Shipper
 from papa.errors import BadRequest, NotAllowed
 from papa.records import Closed, Hole, Output
 from tests.client.sharing import SharedKernelTestCase
-from tests.support import PATIENCE, KernelTestCase, script, until
+from tests.support import PATIENCE, KernelTestCase, script, unmeasured, until
 
 
 def printed(data: bytes, mark: int, invocation: str = "1@0.0", name: str = "job") -> Output:
@@ -210,7 +210,7 @@ class WatchTests(SharedKernelTestCase):
         finished = subprocess.run(
             ["bash", "-c", "ulimit -f 8; trap '' XFSZ; exec \"$@\"", "bash", *words],
             # What measures coverage has no room either, and says so.
-            env={name: value for name, value in self.environ.items() if not name.startswith("COVERAGE_")},
+            env=unmeasured(self.environ),
             capture_output=True,
             text=True,
             timeout=PATIENCE,

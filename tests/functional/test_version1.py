@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 
+from tests.client.sharing import shared_kernel
 from tests.functional import version1_program
 from tests.functional.environments import environment_with
 from tests.support import PATIENCE, KernelTestCase, RealKernel
@@ -47,7 +48,7 @@ class Version1TestCase(KernelTestCase):
 
     def check(self, scenario: str, expected: object) -> None:
         """Run a scenario with each client over each transport; it must leave nothing behind."""
-        kernel = self.kernel()
+        kernel = shared_kernel(self)
         for client, python in (("1.0.6", self.version1), ("this client", sys.executable)):
             for where in (kernel.port, kernel.path):
                 found = self.run_program(python, scenario, where)

@@ -16,7 +16,6 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Final
 
 from zope.interface import implementer
@@ -42,6 +41,8 @@ class Scratch:
     What all tapes share: a page that outlives the kernel, for what it is about to do; one thing at a time, as it has
     one thread.
 
+    Behind that stands what it has done and could not note elsewhere for want of room.
+
     @ivar descriptor: of its file.
     @ivar spare: the memory that all tapes have to write over.
     """
@@ -57,14 +58,45 @@ class Scratch:
         self.spare = Spare()
         self._page = mmap.mmap(descriptor, _PAGE)
         self._inode, self._channel, self._stamp = _NOTE.unpack_from(self._page)
+        self._kept: dict[int, tuple[int, float, int]] = {}
+        self._free: list[int] = []
+        for place in range(_NOTE.size, _PAGE - _NOTE.size, _NOTE.size):
+            inode, channel, stamp = _NOTE.unpack_from(self._page, place)
+            if inode:
+                self._kept[inode] = (place, stamp, channel)
+            else:
+                self._free.append(place)
 
     def note(self, inode: int, channel: int, stamp: float) -> None:
         """Something of a channel is going to be put on the tape of that inode."""
         _NOTE.pack_into(self._page, 0, inode, channel, stamp)
 
     def noted(self, inode: int) -> tuple[float, int] | None:
-        """Stamp and channel of what the kernel before was putting on a tape when it was killed."""
-        return (self._stamp, self._channel) if inode == self._inode else None
+        """Stamp and channel of what the kernel before was putting on a tape when it was killed, or had put there."""
+        if inode == self._inode:
+            return self._stamp, self._channel
+        _, stamp, channel = self._kept.get(inode, (0, 0.0, 0))
+        return (stamp, channel) if channel else None
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more can be kept."""
+        return not self._free
+
+    def keep(self, inode: int, channel: int, stamp: float) -> None:
+        """What was put on the tape of that inode is noted nowhere else."""
+        if inode not in self._kept and self.full:
+            return  # It stands here as what was done last: see Tape.record.
+        place = self._kept[inode][0] if inode in self._kept else self._free.pop()
+        self._kept[inode] = (place, stamp, channel)
+        _NOTE.pack_into(self._page, place, inode, channel, stamp)
+
+    def let_go(self, inode: int) -> None:
+        """It is, by now."""
+        kept = self._kept.pop(inode, None)
+        if kept is not None:
+            _NOTE.pack_into(self._page, kept[0], 0, 0, 0.0)
+            self._free.append(kept[0])
 
 
 @implementer(ITape)
@@ -104,6 +136,8 @@ class Tape:
             self._make()
         if self._unnoted is not None:
             self._note(*self._unnoted)
+        if self._scratch.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._scratch.note(self._inode, channel, now)
         return self._segments.record(pipe, _MOST)
 
@@ -120,14 +154,20 @@ class Tape:
     def note(self, number: int, end: int, stamp: float, channel: int) -> None:
         """An entry ends there. If there is no room to say so, nothing more is recorded before it is said."""
         where = self._segments.slot(end) ^ (end - 1) // SEGMENT
-        with suppress(OSError):
+        try:
             self._note(number, _ENTRY.pack(end, stamp, channel | where << 8))
+        except OSError:
+            # Another tape's turn must not wipe it out.
+            self._scratch.keep(self._inode, channel, stamp)
 
     def _note(self, number: int, entry: bytes) -> None:
+        again = self._unnoted is not None
         self._unnoted = (number, entry)
         if os.pwrite(self._index, entry, number * _ENTRY.size) != _ENTRY.size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._unnoted = None
+        if again:
+            self._scratch.let_go(self._inode)
 
     def entries(self, number: int, mark: int) -> Iterable[tuple[int, float, int]]:
         """The entries from that number on, to the end of the tape."""
@@ -145,6 +185,8 @@ class Tape:
             stamp, channel = self._scratch.noted(self._inode) or (0.0, 1)
             self.note(number + len(found), self._segments.end, stamp, channel)
             yield self._segments.end, stamp, channel
+        if self._unnoted is None:
+            self._scratch.let_go(self._inode)
 
     def read(self, mark: int, size: int) -> bytes:
         """What is there."""
@@ -163,6 +205,7 @@ class Tape:
         """Give all of it back."""
         if self._data >= 0:
             self._segments.close()
+            self._scratch.let_go(self._inode)
             os.close(self._data)
             os.close(self._index)
             self._data = self._index = -1

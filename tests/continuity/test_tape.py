@@ -176,6 +176,30 @@ class TapeTests(TidyTestCase):
             apart(_full_index), {"waits": "No space left on device", "entries": [[3, 1.0, STDOUT], [5, 2.0, STDERR]]}
         )
 
+    def test_no_room_in_the_index_until_the_end(self) -> None:
+        """If there never is, the next kernel knows the channel and the time all the same, whatever came between."""
+        self.assertEqual(
+            apart(_killed_with_a_full_index),
+            {"entries": [[[3, 1.0, STDERR]], [[3, 1.0, STDERR]], [[2, 2.0, STDOUT]]], "left": [None, None]},
+        )
+
+    def test_no_room_anywhere(self) -> None:
+        """With too many such tapes nothing is recorded any more, until one of them is noted."""
+        scratch = Scratch()
+        inode = 0
+        while not scratch.full:
+            inode += 1
+            scratch.keep(inode, STDERR, 1.0)
+        self.assertGreater(inode, 100)
+        self.write(b"one")
+        tape = Tape(scratch, self.files.extend)
+        with self.assertRaisesRegex(OSError, "No space"):
+            tape.record(self.reading, STDOUT, 1.0)
+        self.assertEqual(Scratch(os.dup(scratch.descriptor)).noted(inode), (1.0, STDERR))
+        scratch.let_go(inode)
+        self.assertEqual(tape.record(self.reading, STDOUT, 1.0), 3)
+        os.close(scratch.descriptor)
+
     def test_no_descriptor_for_the_index(self) -> None:
         """A tape that cannot be made leaves nothing behind."""
         self.assertEqual(apart(_no_descriptor), 0)
@@ -263,6 +287,25 @@ def _full_index() -> dict[str, Any]:
     tape.record(reading, STDERR, 2.0)
     tape.note(1, 5, 2.0, STDERR)
     return {**found, "entries": list(Tape(Scratch(), print, files).entries(0, 0))}
+
+
+def _killed_with_a_full_index() -> dict[str, Any]:
+    reading, writing = os.pipe()
+    scratch = Scratch()
+    made: list[list[int]] = []
+    one, other = Tape(scratch, made.append), Tape(scratch, made.append)
+    os.write(writing, b"one")
+    one.record(reading, STDERR, 1.0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, resource.RLIM_INFINITY))
+    one.note(0, 3, 1.0, STDERR)
+    os.write(writing, b"22")
+    other.record(reading, STDOUT, 2.0)
+    # Once by a kernel that has no room either.
+    found = [list(Tape(Scratch(scratch.descriptor), print, made[0]).entries(0, 0))]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    last = Scratch(scratch.descriptor)
+    found += [list(Tape(last, print, files).entries(0, 0)) for files in made]
+    return {"entries": found, "left": [last.noted(os.fstat(made[0][0]).st_ino), Scratch(scratch.descriptor).noted(0)]}
 
 
 def _no_descriptor() -> int:

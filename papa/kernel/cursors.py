@@ -8,6 +8,7 @@ waits for the anchors of all cursors, as far as the bound of the journal allows;
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -66,10 +67,10 @@ class HeldCursor:
 
     def read(self, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
         """Begin a reading; one that was under way ends."""
+        self._remember(patterns)
         if self._watch is not None:
             self._watch.end()
         self._watch, self.patterns = watch, patterns
-        self._remember()
         for process in processes:
             if process in self._finished:
                 continue
@@ -83,10 +84,18 @@ class HeldCursor:
         if self._watch is not None and not self._watch.done:
             self._add(self._watch, process)
 
+    def join_all(self, processes: Iterable[HeldProcess]) -> None:
+        """Read, too, what the papa before had no time or room to note the place in."""
+        for process in processes:
+            if not (process in self._anchors or process in self._finished or process.removed) and self.wants(process):
+                self._hold(process)
+
     def _hold(self, process: HeldProcess) -> None:
         self._anchors[process] = process.journal.join(holding=True)
         process.cursors.append(self)
-        self.remember(process)
+        # Without, the next papa has it begin there as well.
+        with suppress(LimitReached):
+            self.remember(process)
 
     def _add(self, watch: Watch, process: HeldProcess) -> None:
         place = process.journal.join(holding=False, at=self._anchors[process])
@@ -100,7 +109,7 @@ class HeldCursor:
         process.acknowledged(mark, end=end)
         if end:
             self._finished.add(process)
-            self._remember()
+            self._remember(self.patterns)
             self.drop(process)
             process.perhaps_forget()
         else:
@@ -125,7 +134,8 @@ class HeldCursor:
         anchor = self._anchors.pop(process, None)
         if anchor is not None:
             process.cursors.remove(self)
-            self._ledger.remove(_PLACE, f"{self.name} {process.key}")
+            with suppress(LimitReached):  # The next papa finds that it is over, or nowhere.
+                self._ledger.remove(_PLACE, f"{self.name} {process.key}")
             process.left(anchor)
 
     def remember(self, process: HeldProcess) -> None:
@@ -134,10 +144,10 @@ class HeldCursor:
             anchor = self._anchors[process]
             self._ledger.put(_PLACE, f"{self.name} {process.key}", (anchor.mark, anchor.hole))
 
-    def _remember(self) -> None:
-        """Have the ledger know of it, apart from its places."""
+    def _remember(self, patterns: tuple[str, ...]) -> None:
+        """Have the ledger know of it, with these patterns, and apart from its places."""
         finished = [process.key for process in self._finished]
-        self._ledger.put(_CURSOR, self.name, {"patterns": self.patterns, "finished": finished})
+        self._ledger.put(_CURSOR, self.name, {"patterns": patterns, "finished": finished})
 
     def restore(
         self, entry: Mapping[str, Any], places: Mapping[HeldProcess, Any], finished: Iterable[HeldProcess]
@@ -151,7 +161,8 @@ class HeldCursor:
         self._finished.update(finished)
         for process, (mark, hole) in places.items():
             if process in self._finished:
-                self._ledger.remove(_PLACE, f"{self.name} {process.key}")
+                with suppress(LimitReached):
+                    self._ledger.remove(_PLACE, f"{self.name} {process.key}")
                 continue
             at = Place(mark, hole and (hole[0], hole[1]))
             self._anchors[process] = process.journal.join(holding=True, at=at)
@@ -180,11 +191,13 @@ class Cursors:
 
         @raise LimitReached: if there are as many as there may be.
         """
-        if name not in self._held:
+        cursor = self._held.get(name)
+        if cursor is None:
             if len(self._held) >= _MOST:
                 raise LimitReached(f"There are {_MOST} cursors: remove some first")
-            self._held[name] = HeldCursor(name, self._ledger)
-        self._held[name].read(watch, patterns, processes)
+            cursor = HeldCursor(name, self._ledger)
+        cursor.read(watch, patterns, processes)
+        self._held[name] = cursor
 
     def made(self, process: HeldProcess) -> None:
         """A process was made: it joins the cursors that want it."""
@@ -203,10 +216,14 @@ class Cursors:
             name, _, key = at.partition(" ")
             if key in processes:
                 places.setdefault(name, {})[processes[key]] = place
+            else:
+                with suppress(LimitReached):
+                    self._ledger.remove(_PLACE, at)
         for name, entry in entries.get(_CURSOR, {}).items():
             finished = {processes[key] for key in entry["finished"] if key in processes}
             cursor = self._held[name] = HeldCursor(name, self._ledger)
             cursor.restore(entry, places.get(name, {}), finished)
+            cursor.join_all(processes.values())
 
     def list(self, request: ListCursors) -> dict[str, Cursor]:
         """The cursors that a request selects."""
@@ -223,5 +240,5 @@ class Cursors:
     def remove(self, patterns: Sequence[str]) -> None:
         """Forget cursors; nothing waits for them any more."""
         for name, cursor in select(self._held, patterns, kind="Cursor", required=True).items():
-            del self._held[name]
             cursor.remove()
+            del self._held[name]

@@ -49,7 +49,7 @@ class HeldProcess:
     @ivar request: what was asked for, for comparison with another request.
     @ivar closed: its end, once it has exited and its output has ended.
     @ivar readers: the readers of its output; C{cursors}: the cursors that read it, with or without a reader now.
-    @ivar removed: whether it is to be forgotten as soon as it exits.
+    @ivar removed: whether it is to be forgotten as soon as it exits; C{forgotten}: whether it was.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class HeldProcess:
         self.readers: list[Reader] = []
         self.closed: Closed | None = None
         self.cursors: list[HeldCursor] = []
-        self.removed = False
+        self.removed = self.forgotten = False
         self._collected = False
         self._counted = self._noted = 0
         self.exit_code: int | None = None
@@ -92,14 +92,13 @@ class HeldProcess:
         try:
             self._child = driver.spawn(spec, self)
         except BaseException:
-            self._registry.ledger.remove(_PROCESS, self.key)
+            with suppress(LimitReached):  # Of what nobody has started the next papa knows as much.
+                self._registry.ledger.remove(_PROCESS, self.key)
             raise
         self.pid = self._child.pid
-        self.started = self._wall()
         self.invocation = f"{self.pid}@{self.started!r}"
         if self._child.tape is not None:
             self.journal = Journal(self.request.bufsize, lossless=self._lossless, tape=self._child.tape)
-        self.remember()
 
     @classmethod
     def restored(
@@ -322,7 +321,11 @@ class HeldProcess:
                 reader.watch.wake(reader)
 
     def acknowledged(self, mark: int, *, end: bool) -> None:
-        """Somebody has stored the output up to C{mark}, and, if C{end}, knows how the process ended."""
+        """
+        Somebody has stored the output up to C{mark}, and, if C{end}, knows how the process ended.
+
+        @raise LimitReached: if there is no room to note that; it may be said again.
+        """
         self.journal.acknowledge(mark)
         self.settle()
         if end:
@@ -338,18 +341,29 @@ class HeldProcess:
     def left(self, place: Place) -> None:
         """A reader has gone."""
         self.journal.leave(place)
+        if self.forgotten:
+            return
         with suppress(LimitReached):
             self.settle()
         self.perhaps_finish()
 
     def remove(self) -> None:
-        """Throw its output away from now on, and forget it when it has exited."""
-        self.removed = True
+        """
+        Throw its output away from now on, and forget it when it has exited.
+
+        @raise LimitReached: if there is no room to note that; nothing has changed then.
+        """
+        before, self.removed = self.removed, True
+        try:
+            self.remember()
+        except LimitReached:
+            self.removed = before
+            raise
         for cursor in list(self.cursors):
             cursor.drop(self)
         self.journal.discard()
-        self.remember()
-        self.settle()
+        with suppress(LimitReached):
+            self.settle()
         self.child.discard()
         if self.exit_code is not None:
             self._registry.forget(self)
@@ -426,15 +440,22 @@ class Processes:
                 )
             except SpawnFailed:
                 # The papa before was killed between its intention and the start, of which nobody was told.
-                self.ledger.remove(_PROCESS, key)
+                self._drop(_PROCESS, key)
                 continue
             self._held[process.name] = by_key[key] = process
+        for key in states.keys() - by_key.keys():
+            self._drop(_JOURNAL, key)
         self.cursors.restore(entries, by_key)
         for key, (data, ends) in list(entries.get(_INPUT, {}).items()):
             if key in by_key:
                 by_key[key].take_up_input(data, ends)
         for process in by_key.values():
             process.go_on()
+
+    def _drop(self, kind: str, key: str) -> None:
+        """Have the ledger forget what is nobody's, if it has room to."""
+        with suppress(LimitReached):
+            self.ledger.remove(kind, key)
 
     @staticmethod
     def _check_same(existing: HeldProcess, request: MakeProcess, identity: Identity) -> None:
@@ -535,9 +556,12 @@ class Processes:
         """Free a process's name, unless it is another's by now."""
         if self._held.get(process.name) is process:
             del self._held[process.name]
+            process.forgotten = True
             process.count(nothing=True)
-            self.ledger.remove(_PROCESS, process.key)
-            self.ledger.remove(_JOURNAL, process.key)
+            # It is known why it was to be forgotten: without room to note that it is, the next papa forgets it.
+            with suppress(LimitReached):
+                self.ledger.remove(_PROCESS, process.key)
+                self.ledger.remove(_JOURNAL, process.key)
             process.child.forget()
             self._events.happened(Event(kind="process-removed", name=process.name, detail=process.pid))
 

@@ -151,15 +151,16 @@ class Watch:
 
     def acknowledge(self) -> None:
         """All that was taken is safe."""
-        taken, self._taken = self._taken, {}
-        for reader in taken:
+        for reader in list(self._taken):
             self._acknowledge(reader, reader.place.mark, end=reader.told)
+            self._taken.pop(reader, None)
 
     def _acknowledge(self, reader: Reader, mark: int, *, end: bool) -> None:
-        if end:
-            self._leave(reader)
+        # Before anything else, since it may be refused, and must be possible again then.
         if reader.acknowledged is not None:
             reader.acknowledged(mark, end=end)
+        if end:
+            self._leave(reader)
 
     def acknowledge_to(self, name: str, invocation: str, mark: int, *, end: bool) -> None:
         """One process's output is safe up to a mark; an end that was not taken cannot be."""

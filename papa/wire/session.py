@@ -14,7 +14,7 @@ from automat import TypeMachineBuilder
 from zope.interface import implementer
 
 from papa.commands import Command, ExitIfIdle, Help, MakeProcess, Quit, WatchProcesses
-from papa.errors import BadRequest, Error, UnknownCommand
+from papa.errors import BadRequest, Error, LimitReached, UnknownCommand
 from papa.interfaces import IKernel, IWatch, IWatchObserver
 from papa.records import Item, Process
 from papa.visible import escaped
@@ -237,12 +237,20 @@ def _machine() -> object:  # noqa: C901 - a table, not a branch
 
     @offered.upon(_Inputs.line).to(waiting)
     def _acknowledge(inputs: _Inputs, core: _Conversation, line: str, typed: bool) -> None:
-        core.watch.acknowledge()
-        core.go_on()
+        try:
+            core.watch.acknowledge()
+        except LimitReached as error:
+            inputs.refused(str(error))
+        else:
+            core.go_on()
 
     @offered.upon(_Inputs.q).to(commanding)
     def _acknowledge_and_stop(inputs: _Inputs, core: _Conversation) -> None:
-        core.watch.acknowledge()
+        try:
+            core.watch.acknowledge()
+        except LimitReached as error:
+            inputs.refused(str(error))
+            return
         done = core.watch.done
         core.watch.stop()
         core.talker.send(text.NOTHING_LEFT if done else text.STOPPED)

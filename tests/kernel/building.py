@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from papa.commands import ListProcesses, ListSockets, ListValues, MakeProcess, MakeSocket, WatchProcesses
 from papa.drivers.memory import MemoryChild, MemoryChildren, MemoryLedger, MemorySocket, MemorySockets
+from papa.errors import LimitReached
 from papa.interfaces import IEventObserver, IWatchObserver
 from papa.kernel.core import Kernel
 from papa.kernel.watch import Watch
@@ -61,14 +62,16 @@ class Killed(BaseException):
 
 class MortalLedger(MemoryLedger):
     """
-    A ledger in which a kernel is killed.
+    A ledger in which a kernel is killed, and which has no room at times.
 
     @ivar left: how often it will yet note something before that; without a bound if it is L{None}.
+    @ivar refusals: how often it will have no room before it has some again.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.left: int | None = None
+        self.refusals = 0
 
     def put(self, kind: str, name: str, value: object) -> None:
         self._live()
@@ -83,6 +86,9 @@ class MortalLedger(MemoryLedger):
             raise Killed
         if self.left is not None:
             self.left -= 1
+        if self.refusals:
+            self.refusals -= 1
+            raise LimitReached("no memory")
 
 
 class House:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -397,12 +398,11 @@ class NoMemoryTests(SynchronousTestCase):
 
     def run_out(self) -> None:
         assert self.house.ledger is not None
+        self.house.ledger.refusals = PLENTY
 
-        def refuse(*_: object) -> None:
-            raise LimitReached("no memory")
-
-        self.patch(self.house.ledger, "put", refuse)
-        self.patch(self.house.ledger, "remove", refuse)
+    def recover(self) -> None:
+        assert self.house.ledger is not None
+        self.house.ledger.refusals = 0
 
     def test_output_and_end(self) -> None:
         """Output is kept and bounded, an exit is known, and neither fails for whoever tells of it."""
@@ -451,6 +451,95 @@ class NoMemoryTests(SynchronousTestCase):
                 self.house.kernel.set(Set(name="a", value=value))
         self.assertEqual(self.house.kernel.get(Get(name="a")), "1")
 
+    def test_start(self) -> None:
+        """A process whose start was refused was not started, and one that was started is not refused."""
+        self.run_out()
+        with self.assertRaises(LimitReached):
+            self.house.make()
+        self.assertEqual((self.house.names(), self.house.children.children), ([], {}))
+        self.recover()
+        self.house.watch("*", cursor="shipper")
+        assert self.house.ledger is not None
+        put = self.house.ledger.put
+
+        def put_once(kind: str, name: str, value: object) -> None:
+            put(kind, name, value)
+            self.run_out()
+
+        patched = self.patch(self.house.ledger, "put", put_once)
+        before = self.house.make()
+        patched.restore()
+        child = self.house.children.latest()
+        child.print(b"text")
+        self.house.succeed()
+        self.assertEqual(self.house.process().started, before.started)
+        self.recover()
+        # The cursor wants it, though there was no room to note that it does.
+        other = self.house.watch("job")
+        self.assertEqual(data(everything(other)), b"text")
+        other.acknowledge()
+        self.assertEqual(data(everything(self.house.watch("*", cursor="shipper"))), b"text")
+
+    def test_removal(self) -> None:
+        """A process whose removal was refused is as it was."""
+        child = self.house.child()
+        child.print(b"text")
+        watch = self.house.watch("*", cursor="shipper")
+        self.run_out()
+        with self.assertRaises(LimitReached):
+            self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
+        self.assertEqual(self.house.make(), self.house.process())
+        self.assertEqual(data(everything(watch)), b"text")
+        self.recover()
+        self.house.succeed()
+        self.assertEqual(data(everything(self.house.watch("job"))), b"text")
+
+    def test_removed_and_ended(self) -> None:
+        """What was to be forgotten with its end is, though there is no room to say so."""
+        child = self.house.child()
+        self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
+        self.run_out()
+        child.exit(0)
+        self.assertEqual(self.house.names(), [])
+        self.house.succeed()
+        self.assertEqual(self.house.names(), [])
+
+    def test_acknowledgement(self) -> None:
+        """One that was refused can be said again; then the process is forgotten, for good."""
+        for cursor in ("", "shipper"):
+            child = self.house.child()
+            child.print(b"text")
+            child.exit(0)
+            watch = self.house.watch("job", cursor=cursor)
+            self.assertEqual(data(everything(watch)), b"text")
+            self.run_out()
+            with self.assertRaises(LimitReached):
+                watch.acknowledge()
+            self.assertFalse(watch.done)
+            self.recover()
+            watch.acknowledge()
+            self.assertEqual((watch.done, self.house.names()), (True, []))
+            self.house.succeed()
+            self.assertEqual(self.house.names(), [])
+
+    def test_cursor(self) -> None:
+        """A cursor that was refused is none; a reading that was refused leaves the one before."""
+        child = self.house.child()
+        self.run_out()
+        with self.assertRaises(LimitReached):
+            self.house.watch("job", cursor="shipper")
+        self.assertEqual(self.house.kernel.list_cursors(ListCursors()), {})
+        self.recover()
+        watch = self.house.watch("job", cursor="shipper")
+        self.run_out()
+        with self.assertRaises(LimitReached):
+            self.house.watch("*", cursor="shipper")
+        with self.assertRaises(LimitReached):
+            self.house.kernel.remove_cursors(RemoveCursors(names=("shipper",)))
+        child.print(b"text")
+        self.assertEqual(data(everything(watch)), b"text")
+        self.assertEqual(self.house.kernel.list_cursors(ListCursors())["shipper"].patterns, ("job",))
+
     def test_events_with_a_gap(self) -> None:
         """An event that could not be remembered makes those before it unknown; numbers never mean another event."""
         self.house.kernel.set(Set(name="a", value="1"))
@@ -468,11 +557,12 @@ class NoMemoryTests(SynchronousTestCase):
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("print"), st.sampled_from([STDOUT, STDERR]), st.integers(1, 9000)),
-        st.tuples(st.just("pass"), st.floats(0.001, 5)),
+        st.tuples(st.just("pass"), st.floats(-5000, 5000)),
         st.tuples(st.just("read"), st.sampled_from(["one", "two"]), st.integers(1, 20_000)),
         st.tuples(st.just("acknowledge"), st.sampled_from(["one", "two"])),
         st.tuples(st.just("succeed")),
         st.tuples(st.just("doom"), st.integers(0, 6)),
+        st.tuples(st.just("starve"), st.integers(1, 6)),
         st.tuples(st.just("leave"), st.sampled_from(["one", "two"])),
     ),
     max_size=60,
@@ -495,7 +585,8 @@ class AnythingTests(SynchronousTestCase):
         """
         Two cursors get every byte that was printed exactly once, or are told that it is missing.
 
-        Whichever of its notes a kernel was killed before; and where nothing may be lost, nothing is, nor does it stop.
+        Whichever of its notes a kernel was killed before, or had no room for, and wherever the clock is set meanwhile;
+        and where nothing may be lost, nothing is, nor does it stop.
         """
         house = House(lasting=True)
         child = house.child(bufsize=bufsize, overflow=overflow)
@@ -536,6 +627,9 @@ class AnythingTests(SynchronousTestCase):
         elif kind == "doom":
             assert house.ledger is not None
             house.ledger.left = how[0]
+        elif kind == "starve":
+            assert house.ledger is not None
+            house.ledger.refusals = how[0]
         elif kind == "exit":
             child.exit(7)
         elif kind == "finish":
@@ -545,6 +639,16 @@ class AnythingTests(SynchronousTestCase):
             readers[how[0]].read(how[1])
         else:
             getattr(readers[how[0]], kind)()
+
+
+_Answer = TypeVar("_Answer")
+
+
+def insist(do: Callable[[], _Answer]) -> _Answer:
+    """Do it again until there is room for it, as those do who talk to a kernel."""
+    while True:
+        with contextlib.suppress(LimitReached):
+            return do()
 
 
 class _Reading:
@@ -563,7 +667,7 @@ class _Reading:
     def begin(self) -> None:
         """Read anew; what was read and is known to be safe is passed over, as any reader does."""
         self._new: list[int | None] = []
-        self._watch = self._house.watch("*", cursor=self._name)
+        self._watch = insist(lambda: self._house.watch("*", cursor=self._name))
 
     leave = begin
 
@@ -578,7 +682,7 @@ class _Reading:
         # The kernel may be killed in it: what was read is safe all the same, and comes again.
         self.safe += self._new
         self._new = []
-        self._watch.acknowledge()
+        insist(self._watch.acknowledge)
 
     def finish(self) -> bool:
         """Read and acknowledge what there is, and say whether that was anything."""

@@ -153,7 +153,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         anchor=0 if mooring is None else mooring.link.anchor,
         kernels=1 if mooring is None else mooring.link.kernels,
     )
-    programs = ProgramFactory(kernel, attendance, access, greeting)
+    programs = ProgramFactory(kernel, attendance, access, greeting, reactor)
     if mooring is not None:
         _follow_anchor(mooring, programs)
     consoles = ConsoleFactory(kernel, attendance, access, programs.successor, reactor)

@@ -211,7 +211,7 @@ class MemoryKernel:
         )
         self.attendance = Attendance(self.kernel, self.ended.append, most=1000)
         greeting = Greeting(version=PROTOCOL_VERSION, kernel=f"memory {self._restarts}", pid=1000)
-        self.factory = ProgramFactory(self.kernel, self.attendance, self.door, greeting)
+        self.factory = ProgramFactory(self.kernel, self.attendance, self.door, greeting, self.clock)
 
     def connect(self, protocolFactory: IProtocolFactory | None = None) -> Any:
         """

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
 from papa.commands import Command, MakeProcess, WatchEvents, WatchProcesses
-from papa.errors import ConnectionLost, Error, GivesWay, NotFound, Unreachable
+from papa.errors import ConnectionLost, Error, GivesWay, LimitReached, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from papa.client.private import PrivateKernel
 
 __all__ = ["Conversation"]
+
+#: After how many seconds a kernel that has no room is asked again.
+_SHORTLY = 0.05
 
 _Result = TypeVar("_Result")
 
@@ -210,11 +213,13 @@ class Conversation:
                     self.take_back(connection)
                     return None
                 connection.begin_watch(request)
-            except (ConnectionLost, NotFound):
-                # Killed again, or something was removed just now.
+            except (ConnectionLost, NotFound, LimitReached) as error:
+                # Killed again, or something was removed just now, or papa has no room for a moment.
                 self.discard(connection)
                 if time.monotonic() > deadline:
                     raise
+                if isinstance(error, LimitReached):
+                    time.sleep(_SHORTLY)
                 continue
             except BaseException:
                 self.discard(connection)

@@ -251,7 +251,9 @@ class Connection:
         if isinstance(push, WatchEnded):
             self._ended = self._ended or push.watch == self._watch
         elif isinstance(push, Refused):
-            raise GivesWay(push.reason) if push.code == GivesWay.code else _lost(push.reason)
+            # Of a question there was no room for, nothing was done; a watch goes on, on another connection.
+            refused = {GivesWay.code: GivesWay} | ({LimitReached.code: LimitReached} if self._watch == 0 else {})
+            raise refused.get(push.code, _lost)(push.reason)
         elif isinstance(push, Output | Hole | Closed | Happened) and watch == self._watch:
             self._items.append(push)
 
@@ -293,12 +295,12 @@ class Connection:
             raise self._last_word() or _lost(error) from error
         self._intact = True
 
-    def _last_word(self) -> GivesWay | None:
-        """Whether the kernel has said that it gives way, before it hung up."""
+    def _last_word(self) -> GivesWay | LimitReached | None:
+        """Whether the kernel has said that it gives way, or has no room for what it was told, before it hung up."""
         try:
             while True:
                 self._keep(self._next_box())
-        except GivesWay as word:
+        except (GivesWay, LimitReached) as word:
             return word
         except (Error, OSError):
             return None

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
 
 from papa.client.link import Link
 from papa.client.stream import RemoteStream
 from papa.commands import ListProcesses, WatchEvents, WatchProcesses
-from papa.errors import Error, NotFound, fell_behind
+from papa.errors import Error, LimitReached, NotFound, fell_behind
 from papa.records import Closed, Happened, Hole, Item, Output
 from papa.wire.messages import Acknowledge, Watching
 from papa.wire.program import Push
 
 __all__ = ["RemoteEvents", "RemoteWatch"]
+
+#: After how many seconds a kernel that has no room is asked again.
+_SHORTLY: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -64,6 +68,11 @@ class RemoteWatch(RemoteStream[Item]):
             try:
                 await link.ask(replace(self._request, names=names))
                 return
+            except LimitReached:
+                if not resumed:
+                    raise
+                # The kernel has no room for a moment.
+                await deferLater(self._clock, _SHORTLY)
             except NotFound:
                 # Some are there no more, since their end was acknowledged or somebody has removed them.
                 if not resumed:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Final
 
-from twisted.internet.interfaces import IAddress, ITCPTransport, IUNIXTransport
+from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport, IUNIXTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
@@ -44,6 +44,8 @@ _MOST_UNSENT: Final = 1 << 16
 _PAGE: Final = 1024
 #: How much is said of why a connection ends, in characters: it may quote what a client has sent.
 _LONGEST_REASON: Final = 500
+#: After how many seconds what there was no room for is tried again.
+_PAUSE: Final = 0.1
 #: How many descriptors may be on their way in either direction.
 _MOST_LENT: Final = 64
 
@@ -109,6 +111,7 @@ class Program(amp.BinaryBoxProtocol):
         kernel: IKernel,
         attendance: Attendance,
         greeting: Greeting,
+        clock: IReactorTime,
         doorkeeper: Doorkeeper | None = None,
     ) -> None:
         """
@@ -118,6 +121,8 @@ class Program(amp.BinaryBoxProtocol):
         self._kernel = kernel
         self._attendance = attendance
         self._greeting = greeting
+        self._clock = clock
+        self._put_off: Box | None = None
         self.peer = ""
         self._doorkeeper = doorkeeper
         self._admitted = self._open = False
@@ -149,8 +154,8 @@ class Program(amp.BinaryBoxProtocol):
             self.send(program.push_box(Refused(reason=str(reason), code=reason.code)))
         self.hang_up()
 
-    def hang_up(self, reason: str | None = None) -> None:
-        """End the connection once everything was said; a reason is for the client and for the log."""
+    def hang_up(self, reason: str | None = None, kind: type[Error] = BadRequest) -> None:
+        """End the connection once everything was said; a reason, of a kind, is for the client and for the log."""
         if not self._open:
             return
         self._open = False
@@ -159,7 +164,7 @@ class Program(amp.BinaryBoxProtocol):
         if reason is not None:
             reason = reason[:_LONGEST_REASON]
             self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason)
-            self.send(program.push_box(Refused(reason=reason, code=BadRequest.code)))
+            self.send(program.push_box(Refused(reason=reason, code=kind.code)))
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
@@ -167,12 +172,15 @@ class Program(amp.BinaryBoxProtocol):
         """Bytes from the client, or nothing, to go on with those that came before."""
         if not self._open:
             return
-        self._reader.receive(data)
         try:
+            self._reader.receive(data)
             while self._open and not self.paused and (box := self._reader.take()) is not None:
                 self.ampBoxReceived(box)
         except LimitReached as error:
             self.hang_up(str(error))
+        except MemoryError:
+            # Of a box that is not whole yet nothing was done.
+            self.hang_up("There is no memory for this request", LimitReached)
 
     def send(self, *said: Box) -> None:
         """Say something."""
@@ -183,7 +191,7 @@ class Program(amp.BinaryBoxProtocol):
     def resumeProducing(self) -> None:
         """All that was said has been sent: go on with commands, then with watches."""
         self.unsent = 0
-        if self.paused:
+        if self.paused and self._put_off is None:
             super().resumeProducing()
         for stream in list(self._streams.values()):
             stream.push()
@@ -204,7 +212,9 @@ class Program(amp.BinaryBoxProtocol):
             answer = program.answer_box(box, self._answer(asked))
         except Error as error:
             answer = program.refusal_box(box, error)
-            if answer is None:
+            if answer is None and isinstance(error, LimitReached):
+                self._do_later(box)
+            elif answer is None:
                 self.hang_up(str(error))
         except Exception:  # noqa: BLE001 - the edge: nothing may pass it
             self._log.failure("papa failed at a request of {peer}", peer=self.peer)
@@ -213,6 +223,20 @@ class Program(amp.BinaryBoxProtocol):
             self.send(answer)
             if self.unsent > _MOST_UNSENT and self._open:
                 self.pauseProducing()
+
+    def _do_later(self, box: Box) -> None:
+        """What needs no answer cannot be refused: the client is heard no more until it could be done."""
+        self._put_off = box
+        self.pauseProducing()
+        self._clock.callLater(_PAUSE, self._do_now)
+
+    def _do_now(self) -> None:
+        box, self._put_off = self._put_off, None
+        if box is None or not self._open:
+            return
+        self.ampBoxReceived(box)
+        if self._put_off is None and self._open and self.unsent <= _MOST_UNSENT:
+            super().resumeProducing()
 
     def _upgrade(self, asked: Upgrade, box: Box) -> None:
         """Answer when it is known whether papa gives way; then, it does."""
@@ -330,7 +354,15 @@ class ProgramFactory(Factory):
 
     noisy = False
 
-    def __init__(self, kernel: IKernel, attendance: Attendance, doorkeeper: Doorkeeper, greeting: Greeting) -> None:
+    def __init__(
+        self,
+        kernel: IKernel,
+        attendance: Attendance,
+        doorkeeper: Doorkeeper,
+        greeting: Greeting,
+        clock: IReactorTime,
+    ) -> None:
+        self._clock = clock
         self._kernel = kernel
         self._attendance = attendance
         self._doorkeeper = doorkeeper
@@ -338,8 +370,8 @@ class ProgramFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Program:
         """A protocol for a new connection."""
-        return Program(self._kernel, self._attendance, self.greeting, self._doorkeeper)
+        return Program(self._kernel, self._attendance, self.greeting, self._clock, self._doorkeeper)
 
     def successor(self) -> Program:
         """A protocol for a connection that was a console's until now."""
-        return Program(self._kernel, self._attendance, self.greeting)
+        return Program(self._kernel, self._attendance, self.greeting, self._clock)

@@ -82,7 +82,7 @@ class House:
         self.ended: list[str] = []
         self.attendance = Attendance(self.kernel, self.ended.append, most=most)
         greeting = Greeting(version=PROTOCOL_VERSION, kernel="k", pid=1)
-        programs = ProgramFactory(self.kernel, self.attendance, door or Door(), greeting)
+        programs = ProgramFactory(self.kernel, self.attendance, door or Door(), greeting, clock or Clock())
         become_program = None if clock is None else programs.successor
         self.factory = ConsoleFactory(self.kernel, self.attendance, door or Door(), become_program, clock)
 

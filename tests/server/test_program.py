@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols import amp
@@ -67,7 +68,7 @@ from papa.wire.messages import (
     Watching,
 )
 from papa.wire.program import Asked, Push
-from tests.kernel.building import Diary
+from tests.kernel.building import Diary, MortalLedger
 from tests.server.doors import Door
 from tests.support import is_open
 
@@ -89,20 +90,24 @@ class House:
     """A kernel in memory, and those who are connected to it."""
 
     def __init__(self, *, most: int = 10) -> None:
+        self.clock = Clock()
         self.children = MemoryChildren()
         self.sockets = MemorySockets()
-        self.kernel = Kernel(sockets=self.sockets, children=self.children, wall=lambda: 0.5, events=Diary())
+        self.ledger = MortalLedger()
+        self.kernel = Kernel(
+            sockets=self.sockets, children=self.children, wall=lambda: 0.5, events=Diary(), ledger=self.ledger
+        )
         self.ended: list[str] = []
         self.attendance = Attendance(self.kernel, self.ended.append, most=most)
 
     def caller(self, door: Door | None = None, transport: StringTransport | None = None) -> Caller:
         """A client of the program wire."""
-        factory = ProgramFactory(self.kernel, self.attendance, door or Door(), GREETING)
+        factory = ProgramFactory(self.kernel, self.attendance, door or Door(), GREETING, self.clock)
         return Caller(factory.buildProtocol(ADDRESS), transport)
 
     def console(self) -> Caller:
         """A client of the console, that has been greeted."""
-        programs = ProgramFactory(self.kernel, self.attendance, Door("nobody"), GREETING)
+        programs = ProgramFactory(self.kernel, self.attendance, Door("nobody"), GREETING, self.clock)
         caller = Caller(ConsoleFactory(self.kernel, self.attendance, Door(), programs.successor).buildProtocol(ADDRESS))
         caller.transport.clear()
         return caller
@@ -413,7 +418,7 @@ class CommandTests(SynchronousTestCase):
                 greetings.append(box[b"kernel"])
                 return {}
 
-        client, server = Client(), ProgramFactory(self.house.kernel, self.house.attendance, Door(), GREETING)
+        client, server = Client(), ProgramFactory(self.house.kernel, self.house.attendance, Door(), GREETING, Clock())
         protocol = server.buildProtocol(None)
         pump = connect(protocol, FakeTransport(protocol, True), client, FakeTransport(client, False))
         self.assertEqual(greetings, [b"the very one"])
@@ -440,12 +445,66 @@ class CommandTests(SynchronousTestCase):
                 raise ZeroDivisionError
 
         attendance = Attendance(Broken(), self.house.ended.append, most=1)  # type: ignore[arg-type]
-        factory = ProgramFactory(Broken(), attendance, Door(), GREETING)  # type: ignore[arg-type]
+        factory = ProgramFactory(Broken(), attendance, Door(), GREETING, Clock())  # type: ignore[arg-type]
         caller = Caller(factory.buildProtocol(None))
         with self.assertRaisesRegex(Error, "^papa itself failed at this: see its log$"):
             caller.ask(Get(name="x"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(caller.ask(ExitIfIdle()))
+
+
+class NoRoomTests(SynchronousTestCase):
+    """There is no memory, for a while."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.caller = self.house.caller()
+        self.caller.read()
+
+    def test_acknowledgement(self) -> None:
+        """One is tried again, without a word, until it can be noted; what the client says behind it waits for it."""
+        self.caller.ask(MakeProcess(name="job", args=("/bin/job",)))
+        child = self.house.child()
+        child.print(b"text")
+        child.exit(3)
+        self.caller.ask(WatchProcesses(names=("job",)))
+        end = next(each for each in self.caller.read() if isinstance(each, Closed))
+        self.house.ledger.refusals = 3
+        self.caller.say(Acknowledge(watch=1, name="job", invocation=end.invocation, mark=4, end=True))
+        asked = self.caller.send(Set(name="x", value="y"))
+        for _ in range(3):
+            self.caller.read()
+            self.assertIsNotNone(self.house.process())
+            self.assertIsNone(self.house.kernel.get(Get(name="x")))
+            self.house.clock.advance(0.1)
+        self.assertIsNone(self.house.process())
+        self.assertEqual(self.house.kernel.get(Get(name="x")), "y")
+        self.caller.read()
+        self.assertEqual(self.caller.answer(Set(name="x", value="y"), asked)[0], None)
+
+    def test_client_goes(self) -> None:
+        """An acknowledgement of a client that has gone meanwhile is none."""
+        self.caller.ask(MakeProcess(name="job", args=("/bin/job",)))
+        self.house.child().exit(3)
+        self.caller.ask(WatchProcesses(names=("job",)))
+        end = next(each for each in self.caller.read() if isinstance(each, Closed))
+        self.house.ledger.refusals = 1
+        self.caller.say(Acknowledge(watch=1, name="job", invocation=end.invocation, end=True))
+        self.caller.protocol.connectionLost()
+        self.house.clock.advance(0.1)
+        self.assertIsNotNone(self.house.process())
+
+    def test_request(self) -> None:
+        """There is none to hear a request with: nothing of it was done, and the client is told so."""
+
+        def no_memory(protocol: Program, data: bytes) -> None:
+            raise MemoryError
+
+        self.patch(amp.BinaryBoxProtocol, "dataReceived", no_memory)
+        self.caller.send(Set(name="x", value="y"))
+        reason = "There is no memory for this request"
+        self.assertEqual(self.caller.read(), [Refused(reason=reason, code=LimitReached.code)])
+        self.assertTrue(self.caller.transport.disconnecting)
 
 
 class PageTests(SynchronousTestCase):

@@ -17,11 +17,12 @@ from twisted.application.service import IService
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from papa import endpoints, places
+from papa.continuity.fuse import Fuse
 from papa.continuity.mooring import Mooring
 from papa.continuity.twistd import become_anchor, check_twistd
 from papa.daemon.systemd import notify, watchdog_interval
@@ -204,6 +205,7 @@ def _plain(reactor: Any, limit: DescriptorLimit) -> Kernel:
 
 def _moored(descriptor: int, reactor: Any, limit: DescriptorLimit) -> Mooring:
     os.set_inheritable(descriptor, False)
+    globalLogPublisher.addObserver(Fuse())
     try:
         return Mooring(descriptor, reactor, time.time, limit)
     except ConnectionError:

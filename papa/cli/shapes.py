@@ -411,7 +411,7 @@ class ScoreCard(TypedDict):
     @ivar seed: from which what is done, and when, follows.
     @ivar seconds: how long it took.
     @ivar perfect: whether nothing was lost, and something was tried.
-    @ivar kernels: how many were ended, by how; C{starved}: how often one was left without descriptors.
+    @ivar kernels: how many were ended, by how; C{starved}: how often one was left without something, by what.
     @ivar lines: printed lines that came, each once and intact; C{bytes}: how much that was.
     @ivar wrong: what must never happen, by kind.
     @ivar pause_longest: seconds that a client had to wait; C{pause_median}: those that a killed kernel has made.
@@ -422,7 +422,7 @@ class ScoreCard(TypedDict):
     seconds: float
     perfect: bool
     kernels: dict[str, int]
-    starved: int
+    starved: dict[str, int]
     processes: int
     lines: int
     bytes: int

@@ -29,8 +29,8 @@ def command(minutes: float, kills: int | None, seed: int | None, printers: int, 
     The kernel is started for this, at an anchor and in a runtime folder of its own; only it and what it has started is
     touched. Meanwhile programs print numbered lines as fast as they are read and exit with known codes, a client
     connects to a server on a held socket, and another sets values. Kernels are killed with SIGKILL, stopped and killed,
-    told to give way, and left without descriptors. The score card says what was lost: nothing should be, and then the
-    exit code is 0.
+    told to give way, and left without descriptors, memory, or room for their files. The score card says what was lost:
+    nothing should be, and then the exit code is 0.
     """
     from papa.torture.ordeal import torture
     from papa.torture.score import Score
@@ -65,10 +65,9 @@ def _card(summary: dict[str, Any]) -> list[str]:
     """The score card, for people."""
     kernels: dict[str, int] = summary["kernels"]
     wrong: dict[str, int] = summary["wrong"]
-    ways = ", ".join(f"{count} {how}" for how, count in sorted(kernels.items()))
     rows = [
-        ("kernels ended", f"{sum(kernels.values())} ({ways})"),
-        ("starved", f"{summary['starved']} of descriptors"),
+        ("kernels ended", _parts(kernels)),
+        ("starved", _parts(summary["starved"])),
         ("processes", f"{summary['processes']}, {summary['lines']} lines, {summary['bytes']} bytes"),
         ("connections", f"{summary['connections']}"),
         ("values set", f"{summary['values']}"),
@@ -81,6 +80,12 @@ def _card(summary: dict[str, Any]) -> list[str]:
         *(f"  {fault}" for fault in summary["faults"]),
         f"seed {summary['seed']}, {summary['seconds']:.0f} s: {verdict}",
     ]
+
+
+def _parts(counts: dict[str, int]) -> str:
+    """How many, and of what kind."""
+    parts = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    return f"{sum(counts.values())} ({parts})" if parts else "0"
 
 
 #: What of the score counts things, and not the ways in which lines can be wrong.

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from papa.client.blocking import Papa
 from papa.errors import ConnectionLost, LimitReached
@@ -20,6 +21,9 @@ __all__ = ["Load"]
 _PYTHON = (sys.executable, "-S", "-E")
 _CURSOR = "torture"
 _BETWEEN_CONNECTIONS = 0.001
+_BETWEEN_ATTEMPTS = 0.01
+
+_Answer = TypeVar("_Answer")
 
 
 class _Reader:
@@ -115,21 +119,23 @@ class Load:
         with self._score.waiting():
             self._insist(lambda: papa.make_process(name, _PYTHON[0], words, bufsize="256k", overflow="block"))
 
-    def _insist(self, do: Callable[[], object]) -> None:
+    def _insist(self, do: Callable[[], _Answer]) -> _Answer:
+        """Do it until it is not refused for want of anything."""
         while True:
             try:
-                do()
-                return
-            except (ConnectionLost, LimitReached):
+                return do()
+            except ConnectionLost:
                 continue
+            except LimitReached:
+                time.sleep(_BETWEEN_ATTEMPTS)
 
     def _read(self) -> None:
         """Read what they print, to the last byte."""
         with self._client() as papa, papa.watch_processes("printer.*", cursor=_CURSOR) as watcher:
             while self._readers or not self._all_printed.is_set():
-                for item in watcher.read_items() or ():
+                for item in self._insist(watcher.read_items) or ():
                     self._take(item)
-                watcher.acknowledge()
+                self._insist(watcher.acknowledge)
 
     def _take(self, item: Item) -> None:
         reader = self._readers[item.name]
@@ -187,12 +193,20 @@ class Load:
         with self._client() as papa:
             number = 0
             while not self._ending.is_set():
-                number += 1
                 with self._score.waiting():
-                    papa.set("number", str(number))
+                    number += self._is_set(papa, str(number + 1))
                 with self._score.waiting():
                     found = papa.get("number")
-                if found != str(number):
+                if (found or "0") != str(number):
                     self._score.fault("values", f"{found!r} instead of {number}")
                 self._score.values += 1
-            papa.set("number")
+            self._insist(lambda: papa.set("number"))
+
+    @staticmethod
+    def _is_set(papa: Papa, value: str) -> bool:
+        try:
+            papa.set("number", value)
+        except LimitReached:
+            time.sleep(_BETWEEN_ATTEMPTS)
+            return False
+        return True

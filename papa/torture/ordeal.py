@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import resource
+import select
 import shutil
 import signal
 import socket
@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from papa import places
 from papa.client.blocking import Papa
 from papa.drivers.inheritance import inheritable_environment
-from papa.errors import Error, Unreachable
+from papa.errors import Error, LimitReached, Unreachable
+from papa.torture.hunger import KINDS, hungry
 from papa.torture.load import Load
 from papa.torture.score import Score
 
@@ -29,8 +30,9 @@ _PAPA = (sys.executable, "-P", "-m")
 _PATIENCE = 60.0
 #: How many of the kernels are ended only after all clients have got something done with them.
 _IN_ITS_WORK = 0.8
-#: For how long a kernel is left without descriptors, in seconds.
+#: For how long a kernel is left hungry, in seconds, and how many of those are killed then.
 _HUNGER = 0.2
+_KILLED_HUNGRY = 0.4
 
 
 def torture(
@@ -56,7 +58,7 @@ def torture(
         load = Load(path, score, seed=chance.randrange(1 << 30), printers=printers, lines=lines)
         load.start()
         end = time.monotonic() + seconds
-        ways = [_kill, _kill, _stop_and_kill, _upgrade, _starve]
+        ways = [_kill, _kill, _stop_and_kill, _upgrade, _starve, _starve]
         while time.monotonic() < end and (kills is None or sum(score.kernels.values()) < kills):
             # Most of the time it is killed in its work; sometimes while it comes to serve.
             if chance.random() < _IN_ITS_WORK:
@@ -65,7 +67,7 @@ def torture(
             if keeper.poll() is not None:
                 score.fault("errors", f"the anchor ended with {keeper.returncode}")
                 break
-            chance.choice(ways)(path, score)
+            chance.choice(ways)(path, score, chance)
             tell(score)
         load.finish(_PATIENCE)
     return score
@@ -120,7 +122,7 @@ def _kernel_of(path: str) -> int | None:
     return None
 
 
-def _kill(path: str, score: Score) -> None:
+def _kill(path: str, score: Score, chance: random.Random) -> None:
     pid = _kernel_of(path)
     if pid is not None:
         with suppress(ProcessLookupError):
@@ -128,27 +130,59 @@ def _kill(path: str, score: Score) -> None:
             score.killed("killed")
 
 
-def _starve(path: str, score: Score) -> None:
-    """Leave it no descriptor for a moment: what needs one is refused in words or waits, and nothing else happens."""
+def _starve(path: str, score: Score, chance: random.Random) -> None:
+    """
+    Leave it too little of something for a moment: what needs that is refused in words, or waits.
+
+    It may also end for it, and sometimes is killed in its need.
+    """
     pid = _kernel_of(path)
     if pid is None:
         return
-    with suppress(ProcessLookupError, FileNotFoundError):
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
-        time.sleep(_HUNGER)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-        score.starved += 1
+    kind = chance.choice(KINDS)
+    with suppress(ProcessLookupError), _handle(pid) as handle:
+        with hungry(pid, kind, chance):
+            if kind == "memory":
+                _feed(path, score, chance)
+            ended = select.select([handle], [], [], _HUNGER)[0]
+            if not ended and chance.random() < _KILLED_HUNGRY:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                score.killed("starved and killed")
+        score.starve(kind)
+        if ended:
+            score.killed("starved to death")
 
 
-def _upgrade(path: str, score: Score) -> None:
+def _feed(path: str, score: Score, chance: random.Random) -> None:
+    """Give it more to keep than it may have room for: it keeps all or nothing of that, and says which."""
+    meal = str(chance.random()) * chance.randrange(1 << chance.randrange(10, 18))
+    with Papa(path, connection_timeout=_PATIENCE) as papa:
+        before = papa.get("meal")
+        try:
+            papa.set("meal", meal)
+        except LimitReached:
+            meal = before or ""
+        if (papa.get("meal") or "") != meal:
+            score.fault("values", f"a value of {len(meal)} characters is not what was set")
+
+
+@contextmanager
+def _handle(pid: int) -> Iterator[int]:
+    handle = os.pidfd_open(pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _upgrade(path: str, score: Score, chance: random.Random) -> None:
     """Have it give way in an orderly manner."""
     with Papa(path, connection_timeout=_PATIENCE) as papa:
         papa.upgrade()
     score.killed("upgraded")
 
 
-def _stop_and_kill(path: str, score: Score) -> None:
+def _stop_and_kill(path: str, score: Score, chance: random.Random) -> None:
     """Have it stand still for a moment first: clients and children wait meanwhile."""
     pid = _kernel_of(path)
     if pid is not None:

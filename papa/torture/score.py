@@ -18,7 +18,7 @@ class Score:
     The score card. Threads count into it.
 
     @ivar kernels: how many were killed, by how.
-    @ivar starved: how often a kernel was left without descriptors.
+    @ivar starved: how often a kernel was left without something, by what.
     @ivar lines: printed lines that came, each once and intact.
     @ivar wrong: what must never happen, by kind.
     @ivar pauses: how long clients had to wait, in seconds, when they had to.
@@ -26,7 +26,7 @@ class Score:
     """
 
     kernels: dict[str, int] = field(default_factory=dict)
-    starved: int = 0
+    starved: dict[str, int] = field(default_factory=dict)
     processes: int = 0
     lines: int = 0
     bytes: int = 0
@@ -57,6 +57,11 @@ class Score:
         """A kernel was ended."""
         with self._lock:
             self.kernels[how] = self.kernels.get(how, 0) + 1
+
+    def starve(self, kind: str) -> None:
+        """A kernel was left without something for a moment."""
+        with self._lock:
+            self.starved[kind] = self.starved.get(kind, 0) + 1
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import papa
 from papa.client.deferred import connect
 from papa.errors import LimitReached, NotAllowed
 from papa.records import Closed, Output
+from papa.torture.hunger import hungry
 from papa.torture.ordeal import torture
 from tests.client.sharing import parent_of
 from tests.support import PATIENCE, KernelTestCase, RealKernel, limited_to, script, unmeasured, until
@@ -409,6 +411,35 @@ class ShortageTests(KernelTestCase):
             client.remove_processes()
             until(lambda: not client.list_processes(), "their removal")
             self.assertEqual(anchor.descriptors(), before)
+
+
+class HungerTests(AnchoredTestCase):
+    """No memory."""
+
+    def test_request_that_is_too_large(self) -> None:
+        """What there is no memory for is refused, or done by the next kernel; what runs goes on, to the last byte."""
+        self.client.set("large", "as it was")
+        words = ["-c", "i=0; while [ $i -lt 100000 ]; do echo $((i=i+1)); done; read x; exit 3"]
+        self.client.make_process("job", "/bin/sh", words, stdin=papa.PIPE, overflow="block", bufsize="8k")
+        chance = random.Random(3)
+        said = b""
+        with self.papa_client().watch_processes("job") as watcher:
+            for size in (1, 3_000_000, 20_000, 9_000_000, 300_000):
+                before = self.client.get("large")
+                pid = self.client.kernel_pid
+                assert pid is not None
+                with hungry(pid, "memory", chance):
+                    try:
+                        self.client.set("large", "x" * size)
+                    except LimitReached:
+                        self.assertEqual(self.client.get("large"), before)
+                    else:
+                        self.assertEqual(self.client.get("large"), "x" * size)
+                    for output in (watcher.read() or ((), (), ()))[0]:
+                        said += output.data
+            self.client.write_process("job", b"go\n")
+            rest, code = KilledTests.read_all(watcher)
+        self.assertEqual((said + rest, code), (b"".join(b"%d\n" % number for number in range(1, 100_001)), 3))
 
 
 class AnchorTests(KernelTestCase):

@@ -29,6 +29,7 @@ from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.sockets import SystemSockets
+from papa.drivers.steady import go_by_steady_clock
 from papa.errors import Error, GivesWay
 from papa.kernel.core import Kernel
 from papa.server.access import Access
@@ -130,6 +131,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     """
     if reactor is None:
         from twisted.internet import reactor
+    go_by_steady_clock(reactor)
     if options["anchor"]:
         become_anchor(options.words, options["ready-fd"])
     limit = DescriptorLimit()

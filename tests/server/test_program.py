@@ -497,10 +497,10 @@ class NoRoomTests(SynchronousTestCase):
     def test_request(self) -> None:
         """There is none to hear a request with: nothing of it was done, and the client is told so."""
 
-        def no_memory(protocol: Program, data: bytes) -> None:
+        def no_memory(reader: BoxReader, data: bytes) -> None:
             raise MemoryError
 
-        self.patch(amp.BinaryBoxProtocol, "dataReceived", no_memory)
+        self.patch(BoxReader, "receive", no_memory)
         self.caller.send(Set(name="x", value="y"))
         reason = "There is no memory for this request"
         self.assertEqual(self.caller.read(), [Refused(reason=reason, code=LimitReached.code)])

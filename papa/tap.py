@@ -179,7 +179,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         started=_Readiness(
             reactor, options["ready-fd"], ready or (lambda where: _tell_systemd(where, greeting.anchor))
         ).announce,
-        line=holder,
+        line=mooring,
     )
     if mooring is not None:
         way = _GivingWay(reactor, mooring, attendance, service)
@@ -298,10 +298,10 @@ class _GivingWay:
     def _end(self) -> None:
         """End as if killed: an orderly end would close pipes, and take that for their children's doing."""
         try:
-            self._service.leave()
+            self._mooring.leave()
             self._mooring.link.secure()
         except Error as error:
-            self._log.error("what is on its way to processes is lost: {error}", error=error)
+            self._log.error("the state stays as this version writes it: {error}", error=error)
         except OSError as error:
             self._log.error("nobody goes on: {error}", error=error)
         self._log.info("papa ends: another kernel goes on")

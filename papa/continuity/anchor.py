@@ -391,8 +391,11 @@ class Anchor:
         if kernel is not self._successor or self._kernel is None:
             return
         if message.get("error"):
-            kernel.waiting.clear()
-            self._kernel.say({"refused": message["error"]})
+            # It ends as its line does.
+            self._successor = None
+            kernel.hang_up()
+            # Which formats of the state it reads, a version does not say that knows the first one only.
+            self._kernel.say({"refused": message["error"], "reads": message.get("reads", (1, 1))})
             return
         kernel.deadline = None
         kernel.rehearsed = True

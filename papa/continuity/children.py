@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet import process
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess
+from papa.continuity.feed import Feed
 from papa.continuity.link import AnchorLink
 from papa.continuity.tape import Scratch, Tape
 from papa.drivers.children import Child, Pipes, captured_channels
@@ -25,6 +27,8 @@ __all__ = ["AnchoredChild", "AnchoredChildren"]
 
 #: How long a process waits to be read again when there was no memory for what it had printed, in seconds.
 _PAUSE: Final = 1.0
+#: How many bytes of input may wait for a process when it is sent more: as many as a pipe holds.
+_MOST_WAITING: Final = 65536
 
 
 class _Recorder(process.ProcessReader):
@@ -36,29 +40,94 @@ class _Recorder(process.ProcessReader):
         return self.proc.record(self)
 
 
+class _Sender(process.ProcessWriter):
+    """Sends what is in the feed."""
+
+    proc: AnchoredChild
+
+    def doWrite(self) -> Any:
+        return self.proc.send(self)
+
+
 class AnchoredChild(Child):
     """
     A child that does not end with the kernel.
 
     What the anchor holds of it: under C{process KEY} papa's ends of its output and a pidfd, under C{stdin KEY} that of
-    its input, under C{tape KEY} the files of its tape.
+    its input, under C{input KEY} the file of its feed, under C{tape KEY} the files of its tape.
 
     @ivar held: whether it holds anything else than how it has ended, and the tape.
     """
 
     def __init__(
-        self, link: AnchorLink, wall: Callable[[], float], reactor: Any, spec: ChildSpec, *args: Any, **kwargs: Any
+        self,
+        link: AnchorLink,
+        wall: Callable[[], float],
+        reactor: Any,
+        spec: ChildSpec,
+        *args: Any,
+        feed: Feed,
+        **kwargs: Any,
     ) -> None:
         self._link = link
         self._wall = wall
         self._key = spec.key
+        self._feed = feed
         self._paused = False
         self.held = True
         super().__init__(reactor, spec, *args, **kwargs)
         link.when_exited(f"process {spec.key}", self.exited)
+        if 0 in self.pipes and (feed.waiting or feed.closes):
+            self.pipes[0].disconnecting = feed.closes
+            self._start_sending()
 
     def _reader(self, stream: int, end: int) -> process.ProcessReader:
         return _Recorder(self._reactor, self, stream, end)
+
+    def _writer(self, end: int) -> process.ProcessWriter:
+        return _Sender(self._reactor, self, 0, end, forceReadHack=True)
+
+    @property
+    def _input_waits(self) -> bool:
+        return self._feed.waiting > _MOST_WAITING
+
+    def _send(self, data: bytes) -> None:
+        self._feed.add(data, self.pipes[0].fd)
+        self._start_sending()
+
+    def _start_sending(self) -> None:
+        # While there is something to send, that the other side has gone is found by sending it.
+        self.pipes[0].stopReading()
+        self.pipes[0].startWriting()
+
+    def send(self, writer: _Sender) -> Exception | None:
+        """Put into the pipe what there is room for."""
+        try:
+            if self._feed.waiting:
+                self._feed.send(writer.fd)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._log.info("process {pid} takes no more input: {error}", pid=self.child_pid, error=error)
+            return CONNECTION_LOST
+        if not self._feed.waiting:
+            if self._feed.closes:
+                return CONNECTION_DONE
+            writer.stopWriting()
+            writer.startReading()
+        return None
+
+    def _end_input(self) -> None:
+        # What is answered for is done, though papa be killed right then.
+        if self._feed.waiting:
+            self._feed.end()
+            self.pipes[0].disconnecting = True
+        else:
+            self.pipes[0].connectionLost(Failure(CONNECTION_DONE))
+
+    def unsent(self) -> tuple[bytes, bool]:
+        """What of its standard input is still on its way to it, and whether that ends behind it."""
+        return self._feed.unsent(), self._feed.closes
 
     def record(self, reader: _Recorder) -> Exception | None:
         """Put on the tape what a pipe has, and tell the observer."""
@@ -108,7 +177,8 @@ class AnchoredChild(Child):
     def childConnectionLost(self, childFD: int, reason: Any) -> None:
         """One of its pipes was closed: its input has an end only once nobody holds the other side."""
         if childFD == 0:
-            self._link.drop(f"stdin {self._key}")
+            self._feed.close()
+            self._link.drop(f"stdin {self._key}", f"input {self._key}")
         super().childConnectionLost(childFD, reason)
 
     def maybeCallProcessEnded(self) -> None:
@@ -129,7 +199,8 @@ class AnchoredChild(Child):
         """Have the anchor let go of it."""
         self.held = False
         self.discard()
-        self._link.drop(f"process {self._key}", f"stdin {self._key}")
+        self._feed.close()
+        self._link.drop(f"process {self._key}", f"stdin {self._key}", f"input {self._key}")
 
 
 @implementer(IChildDriver)
@@ -159,7 +230,7 @@ class AnchoredChildren:
             except BaseException:
                 self._link.drop(f"stdin {spec.key}")
                 raise
-        return self._child(spec, observer, pid, pipes.ours, handle, ())
+        return self._child(spec, observer, pid, pipes.ours, handle)
 
     def adopt(self, spec: ChildSpec, observer: IChildObserver) -> AnchoredChild:
         """Go on with a child that the kernel before has had started."""
@@ -173,22 +244,30 @@ class AnchoredChildren:
         for end in self._link.take(f"stdin {spec.key}"):
             ends[0] = end
         handle = held[len(channels)] if len(held) > len(channels) else None
-        child = self._child(spec, observer, pid, ends, handle, self._link.take(f"tape {spec.key}", stays=True))
+        child = self._child(spec, observer, pid, ends, handle)
         child.held = bool(held)
         return child
 
     def _child(
-        self,
-        spec: ChildSpec,
-        observer: IChildObserver,
-        pid: int,
-        ends: dict[int, int],
-        handle: int | None,
-        files: Sequence[int],
+        self, spec: ChildSpec, observer: IChildObserver, pid: int, ends: dict[int, int], handle: int | None
     ) -> AnchoredChild:
         tape = None
         if spec.captured and captured_channels(spec):
-            tape = Tape(self._scratch, lambda made: self._link.hold(f"tape {spec.key}", made, stays=True), files)
+            tape = Tape(self._scratch, *self._files(f"tape {spec.key}"))
+        feed = Feed(*self._files(f"input {spec.key}"))
         return AnchoredChild(
-            self._link, self._wall, self._reactor, spec, observer, pid=pid, ends=ends, handle=handle, tape=tape
+            self._link,
+            self._wall,
+            self._reactor,
+            spec,
+            observer,
+            pid=pid,
+            ends=ends,
+            handle=handle,
+            tape=tape,
+            feed=feed,
         )
+
+    def _files(self, key: str) -> tuple[Callable[[list[int]], object], Sequence[int]]:
+        """How files are held that are made later, and those that were held by the kernel before."""
+        return lambda made: self._link.hold(key, made, stays=True), self._link.take(key, stays=True)

@@ -3,7 +3,7 @@ The ledger: what a kernel must know to go on from another, in a memory file that
 
 The file is a log of records, each with its length and checksum. A record is complete with one write, so a kernel that
 is killed leaves at most one at the end that does not count, of which nobody was told. When much of the log is out of
-date, what still holds is written to a new file.
+date, what still holds is written to a new file; so is what was found in an older format.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from papa.errors import LimitReached, NotAllowed
+from papa.continuity.migrations import FORMAT, Entries, migrated, written_back
+from papa.errors import LimitReached
 from papa.interfaces import ILedger
 
-__all__ = ["FORMAT", "Ledger", "read_ledger"]
-
-#: The version of what is in the records.
-FORMAT: Final = 1
+__all__ = ["Ledger", "read_as_written", "read_ledger", "write_ledger"]
 
 #: Length and checksum of the body.
 _HEADER: Final = struct.Struct("<II")
@@ -53,9 +51,11 @@ class Ledger:
         self._where: dict[tuple[str, str], tuple[int, int]] = {}
         self._file = -1
         self._size = self._waste = 0
-        self.entries: dict[str, dict[str, Any]] = {}
+        self._in_force = True
+        self.entries: Entries = {}
         if descriptor is None:
             self._begin()
+            self._replaced(self._file)
         else:
             self._file = descriptor
             self._load()
@@ -65,7 +65,6 @@ class Ledger:
         self._size = self._waste = 0
         self._where = {}
         self._write("format", "", FORMAT)
-        self._replaced(self._file)
 
     def _load(self) -> None:
         for offset, length, (kind, name, *value) in _records(self._file):
@@ -78,9 +77,28 @@ class Ledger:
                 self._waste += length
             _apply(self.entries, kind, name, value)
             self._size = offset + length
-        _check_format(self.entries)
+        found = self.entries.pop("format", {}).get("")
+        self.entries = migrated(self.entries, found)
+        if found != FORMAT:
+            self._begin_anew()
+            return
         # What does not count is overwritten by the next record.
         os.ftruncate(self._file, self._size)
+
+    def _begin_anew(self) -> None:
+        """Go on in a new file, which nobody is given yet: should this kernel fail, the one before may have to go on."""
+        os.close(self._file)
+        self._begin()
+        for kind, entries in self.entries.items():
+            for name, value in entries.items():
+                self._write(kind, name, value)
+        self._in_force = False
+
+    def serve(self) -> None:
+        """This kernel serves: whoever goes on has to know what it does from now on."""
+        if not self._in_force:
+            self._in_force = True
+            self._replaced(self._file)
 
     @property
     def descriptor(self) -> int:
@@ -149,38 +167,58 @@ class Ledger:
             self._file, self._where, self._size, self._waste = old, where, size, waste
             os.close(new)
             return False
-        self._replaced(new)
+        if self._in_force:
+            self._replaced(new)
         os.close(old)
         return True
 
 
-def read_ledger(descriptor: int) -> dict[str, dict[str, Any]]:
+def read_ledger(descriptor: int) -> Entries:
     """
     What is remembered in a file, by kind and name; it may be written to meanwhile.
 
     @raise NotAllowed: if it was written by a version whose records this one does not know.
     """
-    entries: dict[str, dict[str, Any]] = {}
+    entries = read_as_written(descriptor)
+    return migrated(entries, entries.pop("format", {}).get(""))
+
+
+def read_as_written(descriptor: int) -> Entries:
+    """What is remembered in a file, whatever its format: that is under the kind C{format}."""
+    entries: Entries = {}
     for _, _, (kind, name, *value) in _records(descriptor):
         _apply(entries, kind, name, value)
-    _check_format(entries)
     return entries
 
 
-def _apply(entries: dict[str, dict[str, Any]], kind: str, name: str, value: list[Any]) -> None:
+def write_ledger(entries: Entries, wanted: int) -> int:
+    """
+    Write a ledger in an older format.
+
+    @param entries: in the newest; may be changed.
+    @return: the descriptor of a new file.
+    @raise LimitReached: if there is no memory for it.
+    """
+    whole = [_record(["format", "", wanted])]
+    for kind, each in written_back(entries, wanted).items():
+        whole += [_record([kind, name, value]) for name, value in each.items()]
+    file = -1
+    try:
+        file = os.memfd_create("papa-ledger")
+        with open(file, "wb", closefd=False) as target:
+            target.writelines(whole)
+    except OSError as error:
+        if file >= 0:
+            os.close(file)
+        raise LimitReached(f"There is no memory for the state in format {wanted}: {error.strerror}") from error
+    return file
+
+
+def _apply(entries: Entries, kind: str, name: str, value: list[Any]) -> None:
     if value:
         entries.setdefault(kind, {})[name] = value[0]
     else:
         entries.get(kind, {}).pop(name, None)
-
-
-def _check_format(entries: dict[str, dict[str, Any]]) -> None:
-    found = entries.pop("format", {}).get("")
-    if found != FORMAT:
-        raise NotAllowed(
-            f"The state was written in format {found}, and this papa knows format {FORMAT}: "
-            "go on with the version that has written it, or a newer one"
-        )
 
 
 def _record(fields: list[object]) -> bytes:

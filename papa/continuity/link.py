@@ -23,6 +23,8 @@ from papa.childspec import ChildSpec
 from papa.continuity.anew import FORMAT
 from papa.continuity.channel import MOST_DESCRIPTORS, Channel
 from papa.continuity.holdings import Holdings
+from papa.continuity.migrations import FORMAT as NEWEST_READ
+from papa.continuity.migrations import OLDEST_READ
 from papa.continuity.replacement import ANCHOR
 from papa.continuity.strays import end_strays
 from papa.drivers.numbering import moved
@@ -67,7 +69,7 @@ class AnchorLink:
         self._pids: dict[str, int] = {}
         self._exits: dict[str, Callable[[int], object]] = {}
         self._later: deque[Mapping[str, Any]] = deque()
-        self._refused: Callable[[str], object] | None = None
+        self._refused: Callable[[str, Sequence[int]], object] | None = None
         self.kernels = self.anchor = 0
         self.retire: Callable[[], object] = lambda: None
         self.moved: Callable[[], object] = lambda: None
@@ -86,7 +88,8 @@ class AnchorLink:
                 if message["pid"] is not None:
                     self._pids[message["held"]] = message["pid"]
             elif "rehearse" in message:
-                self._send({"do": "rehearsed", "error": _why_not(rehearse, descriptors[0]), **_own_anchor()})
+                error = _why_not(rehearse, descriptors[0])
+                self._send({"do": "rehearsed", "error": error, "reads": [OLDEST_READ, NEWEST_READ], **_own_anchor()})
             elif "welcome" in message:
                 self.kernels, self.anchor = message["welcome"], message["anchor"]
 
@@ -233,17 +236,18 @@ class AnchorLink:
             self.secure()
             self._channel.send(message, descriptors)
 
-    def upgrade(self, argv: Sequence[str], state: int, refused: Callable[[str], object]) -> None:
+    def upgrade(self, argv: Sequence[str], state: int, refused: Callable[[str, Sequence[int]], object]) -> None:
         """
         Have another kernel started, to which this one gives way once it has read a copy of the state.
 
-        @param state: descriptor of the ledger's file.
-        @param refused: told why nothing comes of it; otherwise C{retire} is called.
+        @param state: descriptor of a file with that.
+        @param refused: told why nothing comes of it, and the oldest and the newest format of the state that the other
+            reads, if it said so; otherwise C{retire} is called.
         """
         try:
             self._ask({"do": "upgrade", "argv": list(argv)}, [state])
         except OSError as error:
-            refused(str(error))
+            refused(str(error), ())
         else:
             self._refused = refused
 
@@ -376,7 +380,7 @@ class AnchorLink:
                 then(message["code"])
         elif "refused" in message and self._refused is not None:
             refused, self._refused = self._refused, None
-            refused(message["refused"])
+            refused(message["refused"], message.get("reads") or ())
         elif "retire" in message:
             self._refused = None
             self.retire()

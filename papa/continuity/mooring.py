@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from papa.continuity.channel import Channel
 from papa.continuity.children import AnchoredChildren
-from papa.continuity.ledger import Ledger
+from papa.continuity.ledger import Ledger, read_ledger, write_ledger
 from papa.continuity.link import AnchorLink
+from papa.continuity.migrations import FORMAT, OLDEST_WRITTEN
 from papa.continuity.rehearsal import rehearse
 from papa.continuity.replacement import Replacement
 from papa.continuity.tape import Scratch
@@ -20,7 +23,7 @@ from papa.drivers.inheritance import DescriptorLimit
 from papa.drivers.machine import memory
 from papa.drivers.sockets import SystemSockets, holder_key
 from papa.errors import Error, NotAllowed
-from papa.interfaces import IEventObserver
+from papa.interfaces import IEventObserver, ILine
 from papa.kernel.core import Kernel
 
 __all__ = ["Mooring"]
@@ -30,6 +33,7 @@ _LEDGER: Final = "ledger"
 _SCRATCH: Final = "scratch"
 
 
+@implementer(ILine)
 class Mooring:
     """
     A kernel at its anchor.
@@ -53,6 +57,8 @@ class Mooring:
         self._reactor = reactor
         self._wall = wall
         self._gives_way = False
+        self._format = FORMAT
+        self._kernel: Kernel | None = None
         self.link = AnchorLink(Channel(descriptor), reactor, Replacement(_next_command(""), limit, reactor).start)
         self.link.receive_all(rehearse)
         self.ledger = Ledger(lambda file: self.link.hold(_LEDGER, [file]), *self.link.take(_LEDGER))
@@ -71,6 +77,15 @@ class Mooring:
         entries = self.ledger.entries.get("socket", {}).items()
         return {holder_key(name): entry["fileno"] for name, entry in entries if entry["fileno"] is not None}
 
+    def serve(self) -> None:
+        """This kernel serves: from now on the next one begins with what this one knows."""
+        self.link.serve()
+        self.ledger.serve()
+
+    def goodbye(self) -> None:
+        """This kernel ends because it was told to: there shall be no other."""
+        self.link.goodbye()
+
     def give_way(self, python: str, done: Callable[[Error | None], object], retire: Callable[[], object]) -> None:
         """
         Have another kernel started, and give way to it once it has shown that it can go on.
@@ -78,13 +93,31 @@ class Mooring:
         @param python: to run it with; the same by default.
         @param done: called when it has, or with why nothing comes of it; then C{retire}.
         """
-
         if self._gives_way:
             done(NotAllowed("An upgrade is under way already"))
             return
         self._gives_way = True
+        command = _next_command(python)
 
-        def refused(reason: str) -> None:
+        def ask(wanted: int) -> None:
+            self._format = wanted
+            state = self._written(wanted)
+            try:
+                self.link.upgrade(command, state, refused)
+            finally:
+                if state != self.ledger.descriptor:
+                    os.close(state)
+
+        def refused(reason: str, reads: Sequence[int]) -> None:
+            oldest, newest = reads or (FORMAT, FORMAT)
+            try:
+                if max(oldest, OLDEST_WRITTEN) <= newest < self._format:
+                    ask(newest)
+                    return
+            except Error as error:
+                reason = str(error)
+            if newest < OLDEST_WRITTEN or oldest > FORMAT:
+                reason += f" (it reads formats {oldest} to {newest}; this papa writes {OLDEST_WRITTEN} to {FORMAT})"
             self._gives_way = False
             self._log.error("papa goes on, for the next cannot: {reason}", reason=reason)
             done(NotAllowed(f"The next kernel cannot go on: {reason}"))
@@ -94,11 +127,28 @@ class Mooring:
             retire()
 
         self.link.retire = give_way
-        self.link.upgrade(_next_command(python), self.ledger.descriptor, refused)
+        ask(FORMAT)
+
+    def _written(self, wanted: int) -> int:
+        """The descriptor of the state in a format: of a new file if that is not the newest."""
+        if wanted == FORMAT:
+            return self.ledger.descriptor
+        return write_ledger(read_ledger(self.ledger.descriptor), wanted)
+
+    def leave(self) -> None:
+        """
+        Nothing more is asked of this kernel: have the state as the next one reads it.
+
+        @raise LimitReached: if there is no memory for that; it stays as it is.
+        """
+        if self._format != FORMAT:
+            assert self._kernel is not None
+            self._kernel.leave()
+            self.link.hold(_LEDGER, [self._written(self._format)])
 
     def kernel(self, events: IEventObserver) -> Kernel:
         """A kernel that holds what the one before has held."""
-        kernel = Kernel(
+        kernel = self._kernel = Kernel(
             sockets=SystemSockets(self.link),
             children=AnchoredChildren(self._reactor, self.link, self._scratch, self._wall),
             wall=self._wall,

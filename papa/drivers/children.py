@@ -155,12 +155,15 @@ class Child(process.Process):
             if stream in captured:
                 self.pipes[stream] = self._reader(stream, end)
             else:
-                self.pipes[stream] = process.ProcessWriter(reactor, self, stream, end, forceReadHack=True)
+                self.pipes[stream] = self._writer(end)
                 self.registerProducer(self._gauge, True)
         protocol.makeConnection(self)
 
     def _reader(self, stream: int, end: int) -> process.ProcessReader:
         return _OutputReader(self._reactor, self, stream, end)
+
+    def _writer(self, end: int) -> process.ProcessWriter:
+        return process.ProcessWriter(self._reactor, self, 0, end, forceReadHack=True)
 
     def processEnded(self, status: int) -> None:
         """It has been reaped."""
@@ -185,13 +188,24 @@ class Child(process.Process):
     def write(self, data: bytes) -> None:
         """Send bytes to its standard input."""
         self._check_stdin()
-        if self._gauge.full:
+        if self._input_waits:
             raise LimitReached("The process has not read yet what it was sent before: try again later")
+        self._send(data)
+
+    @property
+    def _input_waits(self) -> bool:
+        """Whether so much of what it was sent is on its way that it is to be sent no more."""
+        return self._gauge.full
+
+    def _send(self, data: bytes) -> None:
         self.writeToChild(0, data)
 
     def close_stdin(self) -> None:
         """End its standard input, after what was written."""
         self._check_stdin()
+        self._end_input()
+
+    def _end_input(self) -> None:
         # With a producer that was told to pause, the writer would wait for more instead of closing.
         self.unregisterProducer()
         self.closeChildFD(0)

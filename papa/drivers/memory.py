@@ -249,6 +249,7 @@ class MemoryChild:
         """Be the child of another kernel, which is still to be told what has become of it."""
         self._observer = observer
         self.paused = self._end_told = False
+        self.untaken = (b"", False)
         return self
 
     def tell(self) -> None:

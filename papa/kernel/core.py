@@ -228,7 +228,7 @@ class Kernel:
         self._sockets.remove(())
 
     def leave(self) -> None:
-        """Have the ledger know what only this kernel does: nothing is asked of it any more, for another goes on."""
+        """Have the ledger know what lies elsewhere, for one that would not find it there; nothing is asked any more."""
         self._processes.leave()
 
     def remaining(self) -> list[Process]:

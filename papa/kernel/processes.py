@@ -35,7 +35,7 @@ _UNNOTED: Final = 4
 #: The kinds of entry in the ledger, each by key.
 _PROCESS: Final = "process"
 _JOURNAL: Final = "journal"
-_INPUT: Final = "input"
+_LEFT: Final = "left"
 
 
 @implementer(IChildObserver)
@@ -189,18 +189,19 @@ class HeldProcess:
 
     def leave_input(self) -> None:
         """Have the ledger know what is still on its way to its standard input."""
-        data, ends = self.child.unsent()
-        if data or ends:
-            self._registry.ledger.put(_INPUT, self.key, (b64encode(data).decode(), ends))
+        data, closes = self.child.unsent()
+        if data or closes:
+            self._registry.ledger.put(_LEFT, self.key, {"data": b64encode(data).decode(), "closes": closes})
 
-    def take_up_input(self, data: str, ends: bool) -> None:
-        """Send what the papa before has left."""
-        self._registry.ledger.remove(_INPUT, self.key)
+    def take_up_input(self, data: str, closes: bool) -> None:
+        """Send what the papa before has left, unless one in between has begun to, and did not come to serve."""
+        unsent, closed = self.child.unsent()
         with suppress(BadRequest):  # It has closed it meanwhile.
-            if data:
+            if data and not unsent:
                 self.child.write(b64decode(data))
-            if ends:
+            if closes and not closed:
                 self.child.close_stdin()
+        self._registry.ledger.remove(_LEFT, self.key)
 
     @property
     def _lossless(self) -> bool:
@@ -446,9 +447,9 @@ class Processes:
         for key in states.keys() - by_key.keys():
             self._drop(_JOURNAL, key)
         self.cursors.restore(entries, by_key)
-        for key, (data, ends) in list(entries.get(_INPUT, {}).items()):
+        for key, left in list(entries.get(_LEFT, {}).items()):
             if key in by_key:
-                by_key[key].take_up_input(data, ends)
+                by_key[key].take_up_input(left["data"], left["closes"])
         for process in by_key.values():
             process.go_on()
 
@@ -566,7 +567,7 @@ class Processes:
             self._events.happened(Event(kind="process-removed", name=process.name, detail=process.pid))
 
     def leave(self) -> None:
-        """Have the ledger know what only this papa does, before another goes on."""
+        """Have the ledger know what lies elsewhere, for a papa that would not find it there."""
         for process in self._held.values():
             process.leave_input()
 

@@ -84,10 +84,6 @@ class KernelService(MultiService):
             listener.leave_held()
             listener.stopService()
 
-    def leave(self) -> None:
-        """The other kernel goes on in the next instant."""
-        self._kernel.leave()
-
     def stopService(self) -> Any:
         """End, without touching a child."""
         if self._line is not None:

@@ -19,7 +19,9 @@ from papa.commands import (
     WatchEvents,
     WatchProcesses,
 )
-from papa.continuity.ledger import FORMAT, Ledger
+from papa.continuity.feed import Feed
+from papa.continuity.ledger import Ledger
+from papa.continuity.migrations import FORMAT
 from papa.continuity.rehearsal import rehearse
 from papa.continuity.tape import Scratch, Tape
 from papa.drivers.memory import MemoryChild, MemoryChildren, MemorySocket, MemorySockets
@@ -271,6 +273,19 @@ class Format1Tests(_What, GoldenTestCase):
     """The first."""
 
     format = 1
+
+
+class Format2Tests(_What, GoldenTestCase):
+    """Input lies in feeds."""
+
+    format = 2
+
+    def test_feed(self) -> None:
+        """Up to where it was sent the offset of the file says, which is no file's but that of who holds it."""
+        file = self.children._copied("feed")
+        os.lseek(file, 4096 + 3, os.SEEK_SET)
+        feed = Feed(self.fail, [file])
+        self.assertEqual((feed.unsent(), feed.closes), (b"t is to be sent", True))
 
 
 class CompleteTests(TidyTestCase):

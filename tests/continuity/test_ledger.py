@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papa.continuity import ledger as module
-from papa.continuity.ledger import FORMAT, Ledger
+from papa.continuity.ledger import Ledger
+from papa.continuity.migrations import FORMAT, OLDEST_READ
 from papa.errors import LimitReached, NotAllowed
 from tests.continuity.leftovers import TidyTestCase
 from tests.drivers.apart import apart
@@ -114,7 +115,9 @@ class LedgerTests(TidyTestCase):
         file = os.memfd_create("future")
         body = json.dumps(["format", "", FORMAT + 1]).encode()
         os.write(file, module._HEADER.pack(len(body), zlib.crc32(body)) + body)
-        with self.assertRaisesRegex(NotAllowed, f"format {FORMAT + 1}, and this papa knows format {FORMAT}: go on"):
+        with self.assertRaisesRegex(
+            NotAllowed, f"format {FORMAT + 1}, and this papa reads formats {OLDEST_READ} to {FORMAT}: go on"
+        ):
             Ledger(self.fail, file)
 
     @given(st.lists(st.tuples(_NAMES, _NAMES, st.one_of(st.none(), _VALUES.map(lambda value: [value]))), max_size=40))

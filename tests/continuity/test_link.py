@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -191,16 +192,16 @@ class ServingTests(LinkTestCase):
 
     def test_upgrade(self) -> None:
         """It is told once why nothing comes of it, or to retire."""
-        refusals: list[str] = []
+        refusals: list[tuple[str, Sequence[int]]] = []
         retired: list[bool] = []
         self.link.retire = lambda: retired.append(True)
-        self.link.upgrade(["python", "x"], self.file(), refusals.append)
+        self.link.upgrade(["python", "x"], self.file(), lambda *told: refusals.append(told))
         self.assertEqual(self.told(), [({"do": "upgrade", "argv": ["python", "x"]}, 1)])
         for _ in range(2):
-            self.anchor.send({"refused": "no"})
+            self.anchor.send({"refused": "no", "reads": [1, 3]})
         self.anchor.send({"retire": True})
         self.hear()
-        self.assertEqual((refusals, retired), (["no"], [True]))
+        self.assertEqual((refusals, retired), ([("no", [1, 3])], [True]))
 
     def test_anchor_gone(self) -> None:
         """Another anchor is told, once it hears, of what is held by then, in order, and of children and their ends."""
@@ -247,18 +248,18 @@ class ServingTests(LinkTestCase):
         self.link.hold("a", [])
         with self.assertRaisesRegex(SpawnFailed, "Cannot start 'x': no"):
             self.link.spawn("a", _spec(), {}, ())
-        refusals: list[str] = []
-        self.link.upgrade(["python"], self.file(), refusals.append)
-        self.assertEqual(refusals, ["no"])
+        refusals: list[tuple[str, Sequence[int]]] = []
+        self.link.upgrade(["python"], self.file(), lambda *told: refusals.append(told))
+        self.assertEqual(refusals, [("no", ())])
 
     def test_upgrade_ends_with_the_anchor(self) -> None:
         """If the anchor goes while an upgrade is under way, nothing comes of that."""
-        refusals: list[str] = []
-        self.link.upgrade(["python"], self.file(), refusals.append)
+        refusals: list[tuple[str, Sequence[int]]] = []
+        self.link.upgrade(["python"], self.file(), lambda *told: refusals.append(told))
         self.anchor.close()
         self.hear()
         self.reactor.advance(0)
-        self.assertEqual(refusals, ["the anchor has gone"])
+        self.assertEqual(refusals, [("the anchor has gone", ())])
 
 
 class SpawnTests(LinkTestCase):

@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 
 import papa
 from papa.client.deferred import connect
-from papa.errors import LimitReached, NotAllowed
+from papa.errors import BadRequest, LimitReached, NotAllowed
 from papa.records import Closed, Output
 from papa.torture.hunger import hungry
 from papa.torture.ordeal import torture
@@ -167,6 +167,74 @@ class KilledTests(AnchoredTestCase):
         self.client.close_stdin("cat")
         with self.client.watch_processes("cat") as watcher:
             self.assertEqual(self.read_all(watcher), (b"text", 0))
+
+    def test_input_stays(self) -> None:
+        """Input that was answered for comes to the process once, and so does its end, whenever kernels are killed."""
+        go = self.fifo("go")
+        code = f"while read n < {go} && test $n -gt 0; do head -c $n; done; exec cat"
+        self.client.make_process("job", "/bin/sh", ["-c", code], stdin=papa.PIPE, inherit_env=True, bufsize="16m")
+        sent = b""
+        for number in range(4):
+            # More than the pipe takes, and then so much that no more is taken until the process has read.
+            for _ in range(100):
+                data = b"".join(b"%d.%07d\n" % (number, line) for line in range(len(sent), len(sent) + 2000))
+                try:
+                    self.client.write_process("job", data)
+                except LimitReached:
+                    break
+                sent += data
+            else:
+                self.fail("it takes any amount")
+            self.kill()
+            self.say(go, "100000")
+            self.wait_for_output((number + 1) * 100_000)
+        self.kill()
+        self.client.close_stdin("job")
+        self.kill()
+        self.say(go, "0")
+        with self.client.watch_processes("job") as watcher:
+            said, code = self.read_all(watcher)
+        self.assertEqual((len(said), code), (len(sent), 0))
+        self.assertEqual(said, sent)
+
+    def wait_for_output(self, size: int) -> None:
+        until(lambda: self.client.list_processes()["job"]["captured"] == size, "its reading")
+
+    @staticmethod
+    def say(fifo: str, text: str) -> None:
+        with open(fifo, "w", encoding="ascii") as writing:
+            writing.write(f"{text}\n")
+
+    def test_input_that_nobody_reads(self) -> None:
+        """A process that closes its input has what was on its way thrown away, and can be sent no more."""
+        go = self.fifo("go")
+        self.client.make_process(
+            "job", "/bin/sh", ["-c", f"read x < {go}; exec <&-; echo; read x < {go}"], stdin=papa.PIPE
+        )
+        self.client.write_process("job", b"x" * 100_000)
+        self.kill()
+        self.client.list_values("none")
+        self.say(go, "go")
+
+        def refused() -> bool:
+            try:
+                self.client.write_process("job", b"more")
+            except BadRequest:
+                return True
+            except LimitReached:
+                pass
+            return False
+
+        until(refused, "that it is known to be closed")
+        self.kill()
+        with self.assertRaisesRegex(BadRequest, "closed"):
+            self.client.write_process("job", b"more")
+        self.say(go, "go")
+
+    def fifo(self, name: str) -> str:
+        path = os.path.join(self.folder, name)
+        os.mkfifo(path)
+        return path
 
     def test_large_output(self) -> None:
         """Much output that nobody has read yet is there to the last byte, also what was in the pipe."""

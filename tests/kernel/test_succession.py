@@ -378,7 +378,16 @@ class HalfwayTests(SynchronousTestCase):
         self.house.succeed()
         self.assertEqual((child.stdin, child.stdin_open), ([b"\xffrest"], False))
         self.assertEqual((silent.stdin, silent.stdin_open), ([], True))
-        self.assertEqual(self.entries["input"], {})
+        self.assertEqual(self.entries["left"], {})
+
+    def test_input_taken_up_before(self) -> None:
+        """What a papa in between has taken up already, which then did not come to serve, is not taken up again."""
+        child = self.house.child(stdin="pipe")
+        child.untaken = (b"rest", True)
+        self.house.kernel.leave()
+        self.patch(child, "adopted", lambda observer: child)
+        self.house.succeed()
+        self.assertEqual((child.stdin, child.stdin_open), ([], True))
 
     def test_input_that_is_closed(self) -> None:
         """A process that has closed its input meanwhile is spared it."""

@@ -12,7 +12,9 @@ import sys
 
 from papa.childspec import ChildSpec
 from papa.commands import MakeProcess, MakeSocket, MoveCursor, RemoveProcesses, Set, WatchProcesses
-from papa.continuity.ledger import FORMAT, Ledger, read_ledger
+from papa.continuity.feed import Feed
+from papa.continuity.ledger import Ledger, read_ledger
+from papa.continuity.migrations import FORMAT
 from papa.continuity.tape import Scratch, Tape
 from papa.drivers.memory import MemoryChild, MemoryChildren, MemorySockets
 from papa.interfaces import IChildObserver
@@ -149,6 +151,7 @@ class _Maker:
 
     def save(self, folder: str) -> None:
         os.mkdir(folder)
+        self._copy(self._fed(), folder, "feed")
         self._copy(self.files[-1], folder, "ledger")
         self._copy(self.children.scratch.descriptor, folder, "scratch")
         for child in self.children.children.values():
@@ -156,6 +159,13 @@ class _Maker:
             if child.files and child.tape is not None:
                 for name, file in zip(("tape", "index"), child.files, strict=True):
                     self._copy(file, folder, f"{name}-{child.spec.key}")
+
+    def _fed(self) -> int:
+        files: list[int] = []
+        feed = Feed(files.extend)
+        feed.add(b"what is to be sent", os.pipe()[1])
+        feed.end()
+        return files[0]
 
     @staticmethod
     def _copy(file: int, folder: str, name: str) -> None:

@@ -21,22 +21,16 @@ from typing import Any, Final
 
 from papa.continuity.anew import begin_anew, knows_format, passed_on
 from papa.continuity.channel import Channel
-from papa.continuity.kept import Child, Kept
-from papa.continuity.kernels import READY_WITHIN, KernelProcess
+from papa.continuity.dump import STATE, dump
+from papa.continuity.kept import Kept
+from papa.continuity.kernels import READY_WITHIN, KernelProcess, how
 from papa.continuity.orphans import Orphans, adopt_orphans
+from papa.continuity.succession import Succession
 from papa.daemon.logfile import LogFile
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.records import UNKNOWN_EXIT
 
 __all__ = ["Anchor", "main"]
-
-#: The pause before the next start doubles with each kernel that did not come to serve, up to this many seconds.
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 30.0
-#: How long a kernel has served that leaves no copy of itself waiting when another one is got ready, in seconds.
-_QUIET: Final = 3.0
-#: After so many such kernels the one that was replaced last is tried again.
-_GIVE_UP_AFTER: Final = 3
 
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -51,10 +45,9 @@ class Anchor:
             C{--log-file=PATH} all of them are told, and the anchor writes to it, too.
         """
         logs = [word for word in first if word.startswith("--log-file=")]
-        self._argv = [*argv, *logs]
+        self._next = Succession([*argv, *logs])
         self._first = [word for word in first if word not in logs]
         self._log = LogFile(logs[0].partition("=")[2]) if logs else None
-        self._previous: list[str] | None = None
         self._limit = DescriptorLimit()
         self._signals = -1
         self._anew: list[str] = []
@@ -63,12 +56,8 @@ class Anchor:
         self._orphans = Orphans()
         self._kernel: KernelProcess | None = None
         self._successor: KernelProcess | None = None
-        self._spare: KernelProcess | None = None
         self._kernels = 0
-        self._failures = 0
-        self._start_at = 0.0
-        self._spare_at: float | None = None
-        self._has_served = self._ending = False
+        self._dumped = self._has_served = self._ending = False
         self._exit_code: int | None = None
         self._does: Mapping[str, Callable[[KernelProcess, dict[str, Any], list[int]], None]] = {
             "hold": self._hold,
@@ -89,7 +78,7 @@ class Anchor:
         @param line: descriptor of the line to it.
         @param kernels: how many there have been.
         """
-        self._kernel = KernelProcess(self._argv, pid, Channel(line))
+        self._kernel = KernelProcess(self._next.argv, pid, Channel(line))
         self._kernels = kernels
         if self._orphans.watch(pid) is not None:
             self._kernel_ended(self._kernel, UNKNOWN_EXIT)
@@ -101,21 +90,15 @@ class Anchor:
         """The anchor that had this state before it became another program: see L{papa.continuity.anew}."""
         anchor = cls(state["argv"])
         anchor._log = LogFile(state["log"]) if state["log"] else None
-        anchor._previous, anchor._kernels, anchor._has_served = state["previous"], state["kernels"], True
+        anchor._next = Succession(state["argv"], state["previous"])
+        anchor._kernels, anchor._has_served = state["kernels"], True
         anchor._limit = DescriptorLimit(state["limit"])
-        for key, descriptors in state["held"].items():
-            anchor._kept.hold(key, descriptors)
-        for key, (pid, code) in state["children"].items():
-            anchor._kept.children[key] = Child(pid, code)
+        anchor._kept.go_on(state["held"], state["children"])
         for handle, pid in state["orphans"]:
             anchor._orphans.watch(pid, handle)
             os.close(handle)
-        anchor._kernel = kernel = KernelProcess(state["argv"], state["pid"], Channel(state["line"]))
-        kernel.served = True
-        if state["spare"]:
-            kernel.spare = KernelProcess.copied(kernel.argv, *state["spare"])
-        else:
-            anchor._spare_at = time.monotonic()
+        anchor._kernel = KernelProcess.serving(state["argv"], state["pid"], state["line"], state["spare"])
+        anchor._next.spare_at = None if state["spare"] else time.monotonic()
         anchor._missed = bytes(state["signals"])
         return anchor
 
@@ -125,14 +108,14 @@ class Anchor:
         if not self._anew or kernel is None or not kernel.served or kernel.waiting or self._successor is not None:
             return
         argv, self._anew = self._anew, []
-        self._dismiss_spare()
+        self._next.dismiss()
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *_PASSED_ON))
         with suppress(BlockingIOError):
             self._missed = os.read(self._signals, 4096)
         spare = kernel.spare
         state = {
-            "argv": self._argv,
-            "previous": self._previous,
+            "argv": self._next.argv,
+            "previous": self._next.previous,
             "kernels": self._kernels,
             "log": None if self._log is None else self._log.path,
             "limit": self._limit.started_with,
@@ -149,7 +132,7 @@ class Anchor:
         error = begin_anew(argv, state, [*held, *self._orphans.pids, *lines])
         _say(f"cannot become {argv[0]}: {error}; this version of the anchor goes on")
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        self._spare_at = time.monotonic()
+        self._next.spare_at = time.monotonic()
         self._signalled(set(self._missed))
 
     def run(self) -> int:
@@ -203,9 +186,9 @@ class Anchor:
         """Until when there is nothing to do, in milliseconds."""
         times = [each.deadline for each in (self._kernel, self._successor) if each and each.deadline is not None]
         if self._kernel is None:
-            times.append(self._start_at)
-        elif self._spare is None and self._spare_at is not None:
-            times.append(self._spare_at)
+            times.append(self._next.start_at)
+        elif self._next.spare is None and self._next.spare_at is not None:
+            times.append(self._next.spare_at)
         return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
 
     def _check_deadlines(self) -> None:
@@ -255,9 +238,8 @@ class Anchor:
             self._kernel_ended(self._kernel, code)
         elif self._successor is not None and pid == self._successor.pid:
             self._successor_ended(self._successor, code)
-        elif self._spare is not None and pid == self._spare.pid:
-            self._spare.hang_up()
-            self._spare = None
+        elif self._next.spare is not None and pid == self._next.spare.pid:
+            self._next.dismiss()
         else:
             self._child_ended(pid, code)
 
@@ -285,9 +267,8 @@ class Anchor:
     def _ready(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         kernel.deadline = None
         kernel.served = self._has_served = True
-        self._failures = 0
-        if kernel.spare is None:
-            self._spare_at = time.monotonic() + _QUIET
+        self._dumped = False
+        self._next.served(kernel)
         # What ended while it was told of the rest.
         for key, child in self._kept.children.items():
             if child.code is not None:
@@ -302,39 +283,21 @@ class Anchor:
     # One kernel after the other
 
     def _prepare_spare(self) -> None:
-        """Have a kernel that has begun, and waits to be told what is held: it need not be waited for when it counts."""
-        if self._spare is None and self._spare_at is not None and time.monotonic() >= self._spare_at:
-            self._spare_at = None
-            try:
-                self._spare = KernelProcess.started(self._argv, (), (), self._limit)
-            except OSError as error:
-                _say(f"cannot start a kernel to have in reserve: {error}")
-
-    def _dismiss_spare(self) -> None:
-        """Have none any more; it ends as its line does."""
-        if self._spare is not None:
-            self._spare.hang_up()
-            self._spare = None
+        try:
+            self._next.prepare(self._limit)
+        except OSError as error:
+            _say(f"cannot start a kernel to have in reserve: {error}")
 
     def _start_if_due(self) -> None:
-        if self._kernel is not None or self._exit_code is not None or time.monotonic() < self._start_at:
-            return
-        if self._spare is not None:
-            self._kernel, self._spare = self._spare, None
-            self._kernel.deadline = time.monotonic() + READY_WITHIN
-            self._hand_over(self._kernel)
+        if self._kernel is not None or self._exit_code is not None or time.monotonic() < self._next.start_at:
             return
         words, self._first = self._first, []
-        descriptors = [int(number) for _, _, number in (word.partition("=") for word in words) if number.isdecimal()]
         try:
-            self._kernel = KernelProcess.started(self._argv, words, descriptors, self._limit)
+            self._kernel = self._next.next(words, self._limit)
         except OSError as error:
             _say(f"cannot start a kernel: {error}")
             self._failed()
             return
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
         self._hand_over(self._kernel)
 
     def _hand_over(self, kernel: KernelProcess) -> None:
@@ -349,8 +312,7 @@ class Anchor:
         self._listen(kernel)
         kernel.hang_up()
         self._kernel = None
-        if self._spare is None and kernel.spare is not None and kernel.spare.lives:
-            self._spare = kernel.spare
+        self._next.ended(kernel)
         if kernel.leaving or not self._has_served:
             self._exit_code = code if code >= 0 else 128 - code
             return
@@ -360,18 +322,24 @@ class Anchor:
         if self._successor is not None and self._successor.rehearsed:
             self._promote(self._successor)
             return
-        _say(f"kernel {kernel.pid} {_how(code)}: another is started, and goes on with what is held")
+        _say(f"kernel {kernel.pid} {how(code)}: another is started, and goes on with what is held")
         if not kernel.served:
             self._failed()
 
     def _failed(self) -> None:
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures)
-        self._failures += 1
-        self._start_at = time.monotonic() + pause
-        if self._failures >= _GIVE_UP_AFTER and self._previous is not None:
-            _say("the new version does not come to serve: the one before it goes on")
-            self._argv, self._previous, self._failures, self._anew = self._previous, None, 0, []
-            self._dismiss_spare()
+        if not self._next.failed():
+            return
+        self._dump()
+        if self._next.go_back():
+            _say("this version does not come to serve: the one before it goes on")
+            self._anew = []
+
+    def _dump(self) -> None:
+        """Write the state down for people, once."""
+        if not self._dumped and STATE in self._kept.held:
+            self._dumped = True
+            _say(f"{self._next.failures} kernels in a row did not come to serve: what they said stands above")
+            _say(dump(self._kept.held[STATE][0], self._kept.children))
 
     # A kernel gives way to another
 
@@ -407,20 +375,12 @@ class Anchor:
         successor.hang_up()
         self._successor = None
         if self._kernel is not None:
-            self._kernel.say({"refused": f"it {_how(code)} before it could go on; its log says why"})
+            self._kernel.say({"refused": f"it {how(code)} before it could go on; its log says why"})
 
     def _promote(self, successor: KernelProcess) -> None:
-        self._dismiss_spare()
-        self._previous, self._argv, self._anew = self._argv, successor.argv, successor.anchor
-        self._kernel, self._successor = successor, None
-        successor.deadline = time.monotonic() + READY_WITHIN
+        self._next.promote(successor)
+        self._kernel, self._successor, self._anew = successor, None, successor.anchor
         self._hand_over(successor)
-
-
-def _how(code: int) -> str:
-    if code == UNKNOWN_EXIT:
-        return "ended, nobody knows how"
-    return f"ended with {code}" if code >= 0 else f"was killed by signal {-code}"
 
 
 def _say(text: str) -> None:

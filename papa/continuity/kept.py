@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from papa.childspec import ChildSpec, Identity
@@ -47,6 +47,12 @@ class Kept:
         self.held[key] = [moved(each, _LOWEST) for each in descriptors]
         for descriptor in before:
             os.close(descriptor)
+
+    def go_on(self, held: Mapping[str, Sequence[int]], children: Mapping[str, tuple[int, int | None]]) -> None:
+        """Keep what was kept under these descriptors, and children by pid and exit code."""
+        for key, descriptors in held.items():
+            self.hold(key, descriptors)
+        self.children = {key: Child(pid, code) for key, (pid, code) in children.items()}
 
     def drop(self, keys: Sequence[str]) -> None:
         """Keep these no more."""

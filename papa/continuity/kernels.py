@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from papa.continuity.channel import Channel, DescriptorsLost
 from papa.drivers.inheritance import DescriptorLimit
+from papa.records import UNKNOWN_EXIT
 
-__all__ = ["READY_WITHIN", "KernelProcess"]
+__all__ = ["READY_WITHIN", "KernelProcess", "how"]
 
 #: How long a kernel may take until it serves, in seconds.
 READY_WITHIN: Final = 60.0
@@ -64,6 +65,19 @@ class KernelProcess:
     def copied(cls, argv: Sequence[str], pid: int, line: int) -> KernelProcess:
         """A copy that a kernel has left waiting, and the line to it: see L{papa.continuity.turn}."""
         return cls(argv, pid, Channel(line))
+
+    @classmethod
+    def serving(cls, argv: Sequence[str], pid: int, line: int, spare: tuple[int, int] | None) -> KernelProcess:
+        """
+        One that has been serving.
+
+        @param spare: pid of, and line to, the copy that it has left waiting.
+        """
+        kernel = cls(argv, pid, Channel(line))
+        kernel.served = True
+        if spare is not None:
+            kernel.spare = cls.copied(argv, *spare)
+        return kernel
 
     @property
     def lives(self) -> bool:
@@ -125,3 +139,10 @@ class KernelProcess:
             self.open = False
             self.channel.close()
             self.flush()
+
+
+def how(code: int) -> str:
+    """How a process has ended, in words."""
+    if code == UNKNOWN_EXIT:
+        return "ended, nobody knows how"
+    return f"ended with {code}" if code >= 0 else f"was killed by signal {-code}"

@@ -1,32 +1,26 @@
 """
 The ledger: what a kernel must know to go on from another, in a memory file that outlives it.
 
-The file is a log of records, each with its length and checksum. A record is complete with one write, so a kernel that
+The file is a log of records (L{papa.continuity.log}). A record is complete with one write, so a kernel that
 is killed leaves at most one at the end that does not count, of which nobody was told. When much of the log is out of
 date, what still holds is written to a new file; so is what was found in an older format.
 """
 
 from __future__ import annotations
 
-import json
-import mmap
 import os
-import struct
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Any, Final
 
 from zope.interface import implementer
 
+from papa.continuity.log import encoded, records
 from papa.continuity.migrations import FORMAT, Entries, migrated, written_back
 from papa.errors import LimitReached
 from papa.interfaces import ILedger
 
 __all__ = ["Ledger", "read_as_written", "read_ledger", "write_ledger"]
 
-#: Length and checksum of the body.
-_HEADER: Final = struct.Struct("<II")
 #: A log is not worth the copy before it has so many bytes that are out of date.
 _LEAST_WASTE: Final = 1 << 20
 
@@ -67,7 +61,7 @@ class Ledger:
         self._write("format", "", FORMAT)
 
     def _load(self) -> None:
-        for offset, length, (kind, name, *value) in _records(self._file):
+        for offset, length, (kind, name, *value) in records(self._file):
             before = self._where.pop((kind, name), None)
             if before is not None:
                 self._waste += before[1]
@@ -122,7 +116,7 @@ class Ledger:
         if before is None:
             return
         try:
-            self._waste += before[1] + self._append(_record([kind, name]))
+            self._waste += before[1] + self._append(encoded([kind, name]))
         except LimitReached:
             # A new file is without it; and shorter.
             if not self._rewrite():
@@ -131,7 +125,7 @@ class Ledger:
 
     def _write(self, kind: str, name: str, value: object) -> None:
         offset = self._size
-        length = self._append(_record([kind, name, value]))
+        length = self._append(encoded([kind, name, value]))
         before = self._where.get((kind, name))
         self._where[kind, name] = (offset, length)
         if before is not None:
@@ -186,7 +180,7 @@ def read_ledger(descriptor: int) -> Entries:
 def read_as_written(descriptor: int) -> Entries:
     """What is remembered in a file, whatever its format: that is under the kind C{format}."""
     entries: Entries = {}
-    for _, _, (kind, name, *value) in _records(descriptor):
+    for _, _, (kind, name, *value) in records(descriptor):
         _apply(entries, kind, name, value)
     return entries
 
@@ -199,9 +193,9 @@ def write_ledger(entries: Entries, wanted: int) -> int:
     @return: the descriptor of a new file.
     @raise LimitReached: if there is no memory for it.
     """
-    whole = [_record(["format", "", wanted])]
+    whole = [encoded(["format", "", wanted])]
     for kind, each in written_back(entries, wanted).items():
-        whole += [_record([kind, name, value]) for name, value in each.items()]
+        whole += [encoded([kind, name, value]) for name, value in each.items()]
     file = -1
     try:
         file = os.memfd_create("papa-ledger")
@@ -219,22 +213,3 @@ def _apply(entries: Entries, kind: str, name: str, value: list[Any]) -> None:
         entries.setdefault(kind, {})[name] = value[0]
     else:
         entries.get(kind, {}).pop(name, None)
-
-
-def _record(fields: list[object]) -> bytes:
-    body = json.dumps(fields, separators=(",", ":")).encode()
-    return _HEADER.pack(len(body), zlib.crc32(body)) + body
-
-
-def _records(descriptor: int) -> Iterator[tuple[int, int, list[Any]]]:
-    """Each record up to the first that is not complete: its place, its length, and what is in it."""
-    size = os.fstat(descriptor).st_size
-    with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) if size else nullcontext(b"") as log:
-        offset = 0
-        while offset + _HEADER.size <= size:
-            length, checksum = _HEADER.unpack_from(log, offset)
-            body = log[offset + _HEADER.size : offset + _HEADER.size + length]
-            if not length or len(body) < length or zlib.crc32(body) != checksum:
-                return
-            yield offset, _HEADER.size + length, json.loads(body)
-            offset += _HEADER.size + length

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from papa.continuity.channel import Channel
 from papa.continuity.children import AnchoredChildren
+from papa.continuity.dump import STATE
 from papa.continuity.ledger import Ledger, read_ledger, write_ledger
 from papa.continuity.link import AnchorLink
 from papa.continuity.migrations import FORMAT, OLDEST_WRITTEN
@@ -29,7 +30,6 @@ from papa.kernel.core import Kernel
 __all__ = ["Mooring"]
 
 #: The keys of what the anchor holds for the kernel as a whole.
-_LEDGER: Final = "ledger"
 _SCRATCH: Final = "scratch"
 
 
@@ -61,7 +61,7 @@ class Mooring:
         self._kernel: Kernel | None = None
         self.link = AnchorLink(Channel(descriptor), reactor, Replacement(_next_command(""), limit, reactor).start)
         self.link.receive_all(rehearse)
-        self.ledger = Ledger(lambda file: self.link.hold(_LEDGER, [file]), *self.link.take(_LEDGER))
+        self.ledger = Ledger(lambda file: self.link.hold(STATE, [file]), *self.link.take(STATE))
         self.link.place(self._numbers())
         taken = self.link.take(_SCRATCH)
         self._scratch = Scratch(*taken)
@@ -144,7 +144,7 @@ class Mooring:
         if self._format != FORMAT:
             assert self._kernel is not None
             self._kernel.leave()
-            self.link.hold(_LEDGER, [self._written(self._format)])
+            self.link.hold(STATE, [self._written(self._format)])
 
     def kernel(self, events: IEventObserver) -> Kernel:
         """A kernel that holds what the one before has held."""

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -20,14 +21,17 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import tests
+from papa.continuity.dump import dumps
+from papa.continuity.ledger import read_as_written
+from papa.continuity.migrations import FORMAT
 from tests.support import PATIENCE, limited_to, until
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(tests.__file__)))
 _ANCHOR = """
 import sys
-from papa.continuity import anchor, kernels
+from papa.continuity import anchor, kernels, succession
 for name, value in {settings}.items():
-    for module in (anchor, kernels):
+    for module in (anchor, kernels, succession):
         for constant in (name, '_' + name):
             if hasattr(module, constant):
                 setattr(module, constant, value)
@@ -112,7 +116,7 @@ class AnchorTestCase(SynchronousTestCase):
         with open(self.log, "ab") as log:
             anchor = subprocess.Popen(
                 [*under, sys.executable, "-c", code, *words, "--", self.python, kernel],
-                env={**os.environ, "PYTHONPATH": _ROOT},
+                env={**os.environ, "PYTHONPATH": _ROOT, "PAPA_RUNTIME_DIR": self.folder},
                 stdin=subprocess.DEVNULL,
                 stderr=log,
             )
@@ -352,7 +356,7 @@ class SuccessionTests(AnchorTestCase):
         reading, writing = os.pipe()
         self.addCleanup(os.close, reading)
         os.set_inheritable(writing, True)
-        first = "say(sys.argv[1:-1]); tell(do='ready'); signal.signal(signal.SIGHUP, lambda *_: die()); time.sleep(60)"
+        first = "signal.signal(signal.SIGHUP, lambda *_: die()); say(sys.argv[1:-1]); tell(do='ready'); time.sleep(60)"
         self.write(1, first)
         kernel = self.write("kernel.py", _KERNEL.format(folder=self.folder))
         words = [f"--ready-fd={writing}", f"--log-file={log}", "--", sys.executable, kernel]
@@ -375,6 +379,56 @@ class SuccessionTests(AnchorTestCase):
         self.assertEqual(self.said(), [[f"--log-file={log}", f"--ready-fd={writing}"], [f"--log-file={log}"]])
         self.log = log
         self.assertIn("was killed by signal 9", self.logged())
+
+
+class DumpTests(AnchorTestCase):
+    """What is written down when no kernel comes to serve."""
+
+    holds = (
+        "from papa.continuity.ledger import Ledger\n"
+        "ledger = Ledger(lambda file: tell([file], do='hold', key='ledger'))\n"
+        "ledger.put('value', 'secret', 'x')\n"
+    )
+
+    def dumped(self) -> list[str]:
+        return dumps(self.folder)
+
+    def test_written(self) -> None:
+        """The state and the children, once, for nobody else; and it goes on being tried, with everything as it was."""
+        first = self.holds + "spawn('p', '/bin/sleep', '60'); tell(do='ready'); die()"
+        last = "say([sorted(held), pids['p']]); os.kill(pids['p'], signal.SIGKILL); tell(do='ready'); goodbye(4)"
+        self.assertEqual(self.end_of(first, *["die()"] * 7, last, FIRST_PAUSE=0.01), 4)
+        ((held, pid),) = self.said()
+        self.assertEqual(held, ["ledger", "p"])
+        (path,) = self.dumped()
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        with open(path, "rb") as file:
+            entries = read_as_written(file.fileno())
+        self.assertEqual(entries, {"child": {"p": [pid, None]}, "format": {"": FORMAT}, "value": {"secret": "x"}})
+        self.assertIn("3 kernels in a row did not come to serve", self.logged())
+        self.assertIn("1 processes run on, nothing that is held is lost, and a kernel is tried again", self.logged())
+        self.assertIn(f"papa doctor --state {path}", self.logged())
+
+    def test_bounded(self) -> None:
+        """The latest few are kept; one that served in between makes another worth writing."""
+        old = [self.write(f"state-2020010{day}T000000Z-1.ledger", "old") for day in range(1, 4)]
+        fails = ["die()"] * 3
+        first = self.holds + "tell(do='ready'); die()"
+        self.assertEqual(
+            self.end_of(
+                first, *fails, "tell(do='ready'); die()", *fails, "tell(do='ready'); goodbye()", FIRST_PAUSE=0.01
+            ),
+            0,
+        )
+        found = self.dumped()
+        self.assertEqual((len(found), found[:1]), (3, old[2:]))
+
+    def test_cannot_be_written(self) -> None:
+        """Where there is no safe place for it that is said, and all goes on."""
+        first = self.holds + f"os.chmod({self.folder!r}, 0o755); tell(do='ready'); die()"
+        self.assertEqual(self.end_of(first, *["die()"] * 3, "tell(do='ready'); goodbye(5)", FIRST_PAUSE=0.01), 5)
+        self.assertIn("cannot be written down: The runtime folder", self.logged())
+        self.assertEqual(self.dumped(), [])
 
 
 class UpgradeTests(AnchorTestCase):
@@ -408,6 +462,31 @@ class UpgradeTests(AnchorTestCase):
         ask = f"{self.ask}; say(hear()[0]['refused'])"
         self.assertEqual(self.end_of(f"tell(do='ready'); {ask}; {ask}; goodbye()"), 0)
         self.assertEqual(self.said(), ["it ended with 3 before it could go on; its log says why"] * 2)
+
+    def test_each_in_turn(self) -> None:
+        """If that does not come to serve either, it is the new one's turn again, and so on."""
+        self.write("rehearsal", "tell(do='rehearsed', error=None)")
+        first = f"tell([0], do='hold', key='a'); tell(do='ready'); {self.ask}; hear(); os._exit(0)"
+        fails = ["say(sys.argv[1:-1]); die()"] * 7
+        last = "say([sys.argv[1:-1], list(held)]); tell(do='ready'); goodbye(4)"
+        self.assertEqual(self.end_of(first, *fails, last, FIRST_PAUSE=0.01), 4)
+        new, old = ["new"], []
+        self.assertEqual(self.said(), [new, new, new, old, old, old, new, [new, ["a"]]])
+
+    def test_in_place(self) -> None:
+        """A version that was installed in place of the one before: of that, the copy goes on that waited."""
+        self.write("rehearsal", "tell(do='rehearsed', error=None)")
+        first = (
+            "ours, theirs = Channel.pair()\n"
+            "pid = os.fork()\n"
+            "if not pid:\n"
+            "    theirs.close(); channel.close(); channel = ours; told = hear()[0]\n"
+            "    say(['the copy', told['welcome']]); goodbye(8)\n"
+            "tell([theirs.fileno()], do='spare', pid=pid)\n"
+            "tell(do='ready'); tell([0], do='upgrade', argv=[sys.executable, sys.argv[0]]); hear(); os._exit(0)"
+        )
+        self.assertEqual(self.end_of(first, *["say('fails'); die()"] * 3, FIRST_PAUSE=0.01), 8)
+        self.assertEqual(self.said(), ["fails", "fails", "fails", ["the copy", 5]])
 
     def test_does_not_come_to_serve(self) -> None:
         """A new version that does not come to serve gives way to the one before it, with everything."""

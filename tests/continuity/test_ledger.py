@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import zlib
 from typing import Any
 
 from hypothesis import given, settings
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 
 from papa.continuity import ledger as module
 from papa.continuity.ledger import Ledger
+from papa.continuity.log import encoded
 from papa.continuity.migrations import FORMAT, OLDEST_READ
 from papa.errors import LimitReached, NotAllowed
 from tests.continuity.leftovers import TidyTestCase
@@ -113,8 +112,7 @@ class LedgerTests(TidyTestCase):
     def test_from_the_future(self) -> None:
         """A state of another format is refused, with what to do."""
         file = os.memfd_create("future")
-        body = json.dumps(["format", "", FORMAT + 1]).encode()
-        os.write(file, module._HEADER.pack(len(body), zlib.crc32(body)) + body)
+        os.write(file, encoded(["format", "", FORMAT + 1]))
         with self.assertRaisesRegex(
             NotAllowed, f"format {FORMAT + 1}, and this papa reads formats {OLDEST_READ} to {FORMAT}: go on"
         ):

@@ -16,10 +16,12 @@ import click
 import papa
 from papa import places
 from papa.cli.answers import json_option, print_json
+from papa.cli.dumped import print_state
 from papa.cli.failures import EXIT_FAILED
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
 from papa.commands import ListProcesses, ListSockets
+from papa.continuity.dump import dumps
 from papa.drivers.families import descriptors
 from papa.drivers.peers import listener_uid
 from papa.errors import Error
@@ -108,6 +110,10 @@ def _folder(where: str | None) -> Iterator[_Finding]:
         yield _Finding(level="warning", subject="folder", text=text, remedy="make room: papa's log grows there")
     else:
         yield _Finding(level="ok", subject="folder", text=f"{folder} is yours alone")
+    for path in dumps(folder):
+        text = f"no kernel came to serve when this was written, with what was held: {path}"
+        remedy = f"papa doctor --state {path} shows it, papa's log says why; delete it when that is settled"
+        yield _Finding(level="warning", subject="state", text=text, remedy=remedy)
 
 
 def _port(where: str | None) -> Iterator[_Finding]:
@@ -177,14 +183,23 @@ def _shape(finding: _Finding) -> shapes.Finding:
 
 
 @click.command()
+@click.option(
+    "--state",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Show a state that was written down as no kernel came to serve.",
+)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, json: bool) -> None:
+def command(ctx: click.Context, state: str | None, json: bool) -> None:
     """
     Check the installation, the limits, the runtime folder and the kernel, and say how to mend what is wrong.
 
     With exit code 1 if something does not work.
     """
+    if state is not None:
+        print_state(state, as_json=json)
+        return
     findings = [finding for check in _CHECKS for finding in check(ctx.obj)]
     if json:
         answer: shapes.Diagnosis = {"findings": [_shape(finding) for finding in findings]}

@@ -35,6 +35,8 @@ __all__ = [
     "Socket",
     "Sockets",
     "Started",
+    "State",
+    "StateEntry",
     "Status",
     "Top",
     "Upgraded",
@@ -334,6 +336,25 @@ class Diagnosis(TypedDict):
     findings: list[Finding]
 
 
+class StateEntry(TypedDict):
+    """
+    A thing that a kernel knew.
+
+    @ivar kind: of what it is; C{child} is what the anchor knows of a process: its pid and exit code.
+    @ivar value: what was put down; JSON, in the format of the version that has written it.
+    """
+
+    kind: str
+    name: str
+    value: str
+
+
+class State(TypedDict):
+    """A state that was written down as no kernel came to serve."""
+
+    entries: list[StateEntry]
+
+
 class Serving(TypedDict):
     """
     A kernel that was started in the background.
@@ -454,6 +475,7 @@ PRINTED: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "events": (Event,),
     "top": (Top,),
     "doctor": (Diagnosis,),
+    "doctor --state": (State,),
     "serve --daemonize": (Serving,),
     "upgrade": (Upgraded,),
     "shutdown": (Ending,),

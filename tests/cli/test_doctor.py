@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 
+from papa.continuity.log import encoded
 from tests.support import PATIENCE, KernelTestCase, limited_to, script
 
 
@@ -44,6 +45,25 @@ class DoctorTests(KernelTestCase):
         self.assertEqual(finding[0], "failure")
         self.assertIn("is open to other users", finding[1])
         self.assertIn("   to mend it: ", self.papa("doctor", code=1).stdout)
+
+    def test_state(self) -> None:
+        """A state that was written down is told of, with what to do, and shown in either way."""
+        path = os.path.join(self.environ["PAPA_RUNTIME_DIR"], "state-20260101T000000Z-7.ledger")
+        os.mkdir(self.environ["PAPA_RUNTIME_DIR"], 0o700)
+        with open(path, "wb") as file:
+            for fields in (["child", "process 1", [70, None]], ["format", "", 99], ["value", "a", "1\x1b"]):
+                file.write(encoded(fields))
+            file.write(b"torn")
+        ((level, text, remedy),) = self.findings()["state"]
+        self.assertEqual(
+            (level, path in text, f"papa doctor --state {path} shows it" in remedy), ("warning", True, True)
+        )
+        said = self.papa("doctor", "--state", path).stdout
+        self.assertEqual(said, 'child process 1 [70, null]\nformat 99\nvalue a "1\\u001b"\n')
+        shown = json.loads(self.papa("doctor", "--state", path, "--json").stdout)["entries"]
+        self.assertEqual(shown[2], {"kind": "value", "name": "a", "value": '"1\\u001b"'})
+        os.truncate(path, 0)
+        self.assertIn("There is no state in", self.papa("doctor", "--state", path, code=1).stderr)
 
     def test_few_descriptors(self) -> None:
         """So few descriptors that a kernel would soon run out of them are a warning."""

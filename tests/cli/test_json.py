@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papa.cli import shapes
 from papa.cli.main import cli
+from papa.continuity.log import encoded
 from tests.client.sharing import SharedKernelTestCase, end_kernel
 from tests.support import PATIENCE, KernelTestCase, until
 
@@ -116,6 +117,10 @@ class ShapeTests(ShapeTestCase, SharedKernelTestCase):
         self.assertEqual({each["encoding"] for each in self.printed("logs", "job")[:-1]}, {"utf-8", "latin-1"})
         self.assertIn("process-closed", {each["kind"] for each in self.printed("events")})
         self.printed("doctor")
+        state = os.path.join(self.folder, "state")
+        with open(state, "wb") as file:
+            file.write(encoded(["value", "a", "1"]))
+        self.printed("doctor", "--state", state, verb="doctor --state")
 
     def test_holes(self) -> None:
         """What was dropped."""

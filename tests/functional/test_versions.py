@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import sys
 
 import papa
@@ -114,7 +116,46 @@ class VersionsTests(test_continuity.AnchoredTestCase):
         self.client.upgrade(later)
         until(lambda: "the one before it goes on" in self.anchor.said(), "giving up")
         self.assertEqual((self.client.list_values(), self.runs(later)), ({"a": "1"}, False))
+        told = re.search(r"1 processes run on, .* papa doctor --state (\S+) shows", self.anchor.said())
+        assert told is not None
+        self.assertIn('value a "1"\n', self.papa("doctor", "--state", told[1]).stdout)
         self.client.write_process("job", b"text")
         self.client.close_stdin("job")
         with self.client.watch_processes("job") as watcher:
             self.assertEqual(test_continuity.KilledTests.read_all(watcher), (b"text", 0))
+
+    def test_fails_later(self) -> None:
+        """If the later version does not come to serve any more, the one before refuses its state: it is tried again."""
+        later = self.version(FORMAT + 1)
+        bad = os.path.join(self.folder, "bad")
+        serve = "            self._line.serve()\n"
+        self.edit(
+            os.path.dirname(later),
+            "server/service.py",
+            serve,
+            f"            if os.path.exists({bad!r}):\n                os._exit(9)\n{serve}",
+        )
+        self.client.make_process("job", "cat", stdin=papa.PIPE, inherit_env=True)
+        self.client.upgrade(later)
+        self.client.set("a", "1")
+        pid = self.client.kernel_pid
+        assert pid is not None
+        with open(bad, "w", encoding="ascii"):
+            os.kill(pid, signal.SIGKILL)
+        self.client.close()
+        until(lambda: f"The state was written in format {FORMAT + 1}" in self.anchor.said(), "a refusal")
+        os.unlink(bad)
+        self.client = until(self.answering, "a kernel")
+        self.assertEqual((self.client.list_values(), self.runs(later)), ({"a": "1"}, True))
+        self.client.write_process("job", b"text")
+        self.client.close_stdin("job")
+        with self.client.watch_processes("job") as watcher:
+            self.assertEqual(test_continuity.KilledTests.read_all(watcher), (b"text", 0))
+
+    def answering(self) -> papa.Papa | None:
+        try:
+            client = self.papa_client()
+            client.list_values()
+        except papa.Error:
+            return None
+        return client

@@ -92,6 +92,14 @@ class ITape(Interface):
     def release(mark: int, number: int) -> None:
         """What is below the mark, and the entries below that number, will not be asked for any more."""
 
+    def straighten(mark: int, number: int) -> None:
+        """
+        Have what is behind the mark, and the entries from that number on, lie as a papa of the first format would have
+        it; nothing is put on the tape any more.
+
+        @raise OSError: if there is no room for that.
+        """
+
     def close() -> None:
         """Nothing of it will be."""
 

@@ -20,13 +20,17 @@ Entries: TypeAlias = dict[str, dict[str, Any]]
 
 
 def _to_2(entries: Entries) -> None:
-    """Input lies in feeds. Only what is left of it for another kind of papa is in the ledger."""
+    """
+    Input lies in feeds, and output in slots: bytes at their marks are in slots, too.
+
+    Only the input that is left for another kind of papa is in the ledger.
+    """
     left = entries.pop("input", {})
     entries["left"] = {key: {"data": data, "closes": closes} for key, (data, closes) in left.items()}
 
 
 def _back_to_1(entries: Entries) -> None:
-    """What was in feeds has been left in the ledger."""
+    """What was in feeds has been left in the ledger, and tapes have been straightened."""
     left = entries.pop("left", {})
     entries["input"] = {key: [each["data"], each["closes"]] for key, each in left.items()}
 

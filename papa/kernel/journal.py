@@ -188,6 +188,11 @@ class Journal:
         if self._tape is not None:
             self._tape.release(self.head, self._first_number)
 
+    def straighten_tape(self) -> None:
+        """Have the tape lie as a papa of the first format would have it; nothing is added any more."""
+        if self._tape is not None and not self.discarding:
+            self._tape.straighten(self.head, self._first_number)
+
     @property
     def full(self) -> bool:
         """Whether a lossless journal should be given no more for now."""

@@ -187,8 +187,13 @@ class HeldProcess:
         self._registry.budget.kept += kept - self._counted
         self._counted = kept
 
-    def leave_input(self) -> None:
-        """Have the ledger know what is still on its way to its standard input."""
+    def leave(self) -> None:
+        """Have its output lie, and the ledger know of its input, as a papa of the first format would have it."""
+        try:
+            self.settle()
+            self.journal.straighten_tape()
+        except OSError as error:
+            raise LimitReached(f"There is no memory for another copy of output: {error.strerror}") from error
         data, closes = self.child.unsent()
         if data or closes:
             self._registry.ledger.put(_LEFT, self.key, {"data": b64encode(data).decode(), "closes": closes})
@@ -569,7 +574,7 @@ class Processes:
     def leave(self) -> None:
         """Have the ledger know what lies elsewhere, for a papa that would not find it there."""
         for process in self._held.values():
-            process.leave_input()
+            process.leave()
 
     def remaining(self) -> list[Process]:
         """The processes that still run."""

@@ -276,7 +276,7 @@ class Format1Tests(_What, GoldenTestCase):
 
 
 class Format2Tests(_What, GoldenTestCase):
-    """Input lies in feeds."""
+    """Input lies in feeds, output in slots that are written over."""
 
     format = 2
 
@@ -286,6 +286,20 @@ class Format2Tests(_What, GoldenTestCase):
         os.lseek(file, 4096 + 3, os.SEEK_SET)
         feed = Feed(self.fail, [file])
         self.assertEqual((feed.unsent(), feed.closes), (b"t is to be sent", True))
+
+    def test_long_tape(self) -> None:
+        """Where the output lies the index says; how much there is, the position of the file."""
+        files = [self.children._copied(f"long-{name}") for name in ("tape", "index")]
+        self.assertLess(os.fstat(files[0]).st_size, 900_000)
+        with open(os.path.join(self.folder, "long-position"), encoding="ascii") as position:
+            os.lseek(files[0], int(position.read()), os.SEEK_SET)
+        tape = Tape(Scratch(), lambda made: None, files)
+        entries = list(tape.entries(92, 900_000))
+        self.assertEqual(entries[-1], (1_000_000, 99.0, STDOUT))
+        found = {stamp: end for end, stamp, _ in entries}
+        for number in range(90, 100):
+            self.assertEqual(found[float(number)], (number + 1) * 10_000)
+            self.assertEqual(tape.read(number * 10_000, 10_000), b"%09d\n" % number * 1000)
 
 
 class CompleteTests(TidyTestCase):

@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from papa.continuity.tape import Scratch, Tape
 from papa.kernel.journal import Journal
 from papa.records import STDERR, STDOUT
+from tests.continuity.golden.making import long_tape
 from tests.continuity.leftovers import TidyTestCase
 from tests.drivers.apart import apart
 from tests.kernel import test_journal
@@ -333,3 +335,28 @@ def _spin(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
+
+
+class StraightTests(TidyTestCase):
+    """A tape as the first format has it."""
+
+    def test_straightened(self) -> None:
+        """Each byte lies at its mark, and the index says nothing of slots; it can be gone on with as with any other."""
+        tape = Tape(Scratch(), lambda made: None, long_tape())
+        before = list(tape.entries(92, 900_000))
+        made: list[int] = []
+        tape._made = made.extend
+        tape.straighten(905_000, 94)
+        data, index = made
+        self.assertEqual((os.fstat(data).st_size, os.lseek(data, 0, os.SEEK_CUR)), (1_000_000, 0))
+        expected = b"".join(b"%09d\n" % number * 1000 for number in range(90, 100))[5000:]
+        self.assertEqual(os.pread(data, 200_000, 905_000), expected)
+        log = os.pread(index, 1 << 20, 94 * 24)
+        self.assertEqual(list(struct.iter_unpack("<QdQ", log)), before[2:])
+        following = Tape(Scratch(), self.fail, made)
+        self.assertEqual(list(following.entries(94, 0)), before[2:])
+        self.assertEqual(following.read(905_000, 95_000), expected)
+
+    def test_nothing(self) -> None:
+        """One on which nothing was put stays without files."""
+        Tape(Scratch(), self.fail).straighten(0, 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from base64 import b64encode
 
 from papa.childspec import ChildSpec
 from papa.commands import MakeProcess, MakeSocket, MoveCursor, RemoveProcesses, Set, WatchProcesses
@@ -24,6 +25,28 @@ from tests.kernel.building import Bell, Diary, Wall, everything
 
 #: Where the state of each format lies.
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def long_tape() -> list[int]:
+    """The files of a tape whose slots were written over; marks up to 900 000 are not needed any more."""
+    files: list[int] = []
+    tape = Tape(Scratch(), files.extend)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    end = count = 0
+    for number in range(100):
+        os.write(writing, b"%09d\n" % number * 1000)
+        while True:
+            try:
+                end += tape.record(reading, STDOUT, float(number))
+            except BlockingIOError:
+                break
+            tape.note(count, end, float(number), STDOUT)
+            count += 1
+        tape.release(min(end, 900_000), min(count, 80))
+    os.close(reading)
+    os.close(writing)
+    return files
 
 
 class TapedChild(MemoryChild):
@@ -144,14 +167,18 @@ class _Maker:
         everything(watch)
         watch.acknowledge()
         self.child("silent", stdout="null", stderr="null", bufsize=0).exit(1)
-        fed = self.child("fed", stdin="pipe")
-        fed.untaken = (b"\xffrest", True)
-        self.child("waits", stdin="pipe").untaken = (b"more", False)
-        self.kernel.leave()
+        for name, data, closes in (("fed", b"\xffrest", True), ("waits", b"more", False)):
+            left = {"data": b64encode(data).decode(), "closes": closes}
+            self.ledger.put("left", self.child(name, stdin="pipe").spec.key, left)
 
     def save(self, folder: str) -> None:
         os.mkdir(folder)
         self._copy(self._fed(), folder, "feed")
+        files = long_tape()
+        for name, file in zip(("long-tape", "long-index"), files, strict=True):
+            self._copy(file, folder, name)
+        with open(os.path.join(folder, "long-position"), "w", encoding="ascii") as position:
+            position.write(f"{os.lseek(files[0], 0, os.SEEK_CUR)}\n")
         self._copy(self.files[-1], folder, "ledger")
         self._copy(self.children.scratch.descriptor, folder, "scratch")
         for child in self.children.children.values():

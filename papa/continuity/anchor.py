@@ -112,24 +112,18 @@ class Anchor:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *_PASSED_ON))
         with suppress(BlockingIOError):
             self._missed = os.read(self._signals, 4096)
-        spare = kernel.spare
         state = {
             "argv": self._next.argv,
             "previous": self._next.previous,
             "kernels": self._kernels,
             "log": None if self._log is None else self._log.path,
             "limit": self._limit.started_with,
-            "held": self._kept.held,
-            "children": {key: (child.pid, child.code) for key, child in self._kept.children.items()},
+            **self._kept.state(),
             "orphans": list(self._orphans.pids.items()),
-            "pid": kernel.pid,
-            "line": kernel.channel.fileno(),
-            "spare": None if spare is None else (spare.pid, spare.channel.fileno()),
+            **kernel.state(),
             "signals": list(self._missed),
         }
-        held = [descriptor for each in self._kept.held.values() for descriptor in each]
-        lines = [each.channel.fileno() for each in (kernel, spare) if each is not None]
-        error = begin_anew(argv, state, [*held, *self._orphans.pids, *lines])
+        error = begin_anew(argv, state, [*self._kept.descriptors(), *self._orphans.pids, *kernel.lines()])
         _say(f"cannot become {argv[0]}: {error}; this version of the anchor goes on")
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._next.spare_at = time.monotonic()
@@ -156,6 +150,9 @@ class Anchor:
             self._prepare_spare()
             self._begin_anew_if_due()
             self._wait(self._signals)
+            for late in filter(None, (self._kernel, self._successor)):
+                if late.end_if_late():
+                    _say(f"kernel {late.pid} does not serve after {READY_WITHIN:g} seconds: it is killed")
         return self._exit_code
 
     # What happens
@@ -180,23 +177,12 @@ class Anchor:
                 self._listen(lines[ready])
         if self._kernel is not None and copy is not None and not copy.open:
             self._kernel.spare = None
-        self._check_deadlines()
 
     def _timeout(self) -> int | None:
         """Until when there is nothing to do, in milliseconds."""
         times = [each.deadline for each in (self._kernel, self._successor) if each and each.deadline is not None]
-        if self._kernel is None:
-            times.append(self._next.start_at)
-        elif self._next.spare is None and self._next.spare_at is not None:
-            times.append(self._next.spare_at)
+        times += self._next.times(running=self._kernel is not None)
         return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
-
-    def _check_deadlines(self) -> None:
-        for kernel in (self._kernel, self._successor):
-            if kernel is not None and kernel.deadline is not None and time.monotonic() >= kernel.deadline:
-                _say(f"kernel {kernel.pid} does not serve after {READY_WITHIN:g} seconds: it is killed")
-                kernel.deadline = None
-                kernel.signal(signal.SIGKILL)
 
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:

@@ -54,6 +54,17 @@ class Kept:
             self.hold(key, descriptors)
         self.children = {key: Child(pid, code) for key, (pid, code) in children.items()}
 
+    def state(self) -> dict[str, Any]:
+        """What L{go_on} is to be told."""
+        return {
+            "held": self.held,
+            "children": {key: (child.pid, child.code) for key, child in self.children.items()},
+        }
+
+    def descriptors(self) -> list[int]:
+        """All that are kept."""
+        return [descriptor for each in self.held.values() for descriptor in each]
+
     def drop(self, keys: Sequence[str]) -> None:
         """Keep these no more."""
         for key in keys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import time
 from collections import deque
@@ -79,6 +80,19 @@ class KernelProcess:
             kernel.spare = cls.copied(argv, *spare)
         return kernel
 
+    def state(self) -> dict[str, Any]:
+        """What L{serving} is to be told."""
+        spare = self.spare
+        return {
+            "pid": self.pid,
+            "line": self.channel.fileno(),
+            "spare": None if spare is None else (spare.pid, spare.channel.fileno()),
+        }
+
+    def lines(self) -> list[int]:
+        """Descriptors of the lines to it and to its copy."""
+        return [each.channel.fileno() for each in (self, self.spare) if each is not None]
+
     @property
     def lives(self) -> bool:
         """Whether it has not ended; it must be a child by now."""
@@ -132,6 +146,14 @@ class KernelProcess:
         """Send it a signal; one that is not our child may have gone."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
+
+    def end_if_late(self) -> bool:
+        """Kill it if it had to serve by now; whether that is so."""
+        if self.deadline is None or time.monotonic() < self.deadline:
+            return False
+        self.deadline = None
+        self.signal(signal.SIGKILL)
+        return True
 
     def hang_up(self) -> None:
         """Hear nothing from it any more, nor say anything."""

@@ -68,6 +68,16 @@ class Succession:
             self.spare_at = None
             self.spare = KernelProcess.started(self.argv, (), (), limit)
 
+    def times(self, *, running: bool) -> list[float]:
+        """
+        When there is something to do next, by the monotonic clock; none if there is nothing.
+
+        @param running: whether there is a kernel.
+        """
+        if not running:
+            return [self.start_at]
+        return [self.spare_at] if self.spare is None and self.spare_at is not None else []
+
     def dismiss(self) -> None:
         """Have none wait any more; it ends as its line does."""
         _dismiss(self.spare)

@@ -1,0 +1,1 @@
+"""What papa is measured against, and with: programs that run in processes of their own."""

@@ -76,7 +76,7 @@ class Field:
         """A kernel of papa 1.0.6, if it can run."""
         return self.perhaps(Version1.name, lambda: Version1(self.folder, self.python_with("papa==1.0.6")))
 
-    def fresh_papas(self) -> dict[str, Callable[[], Kernel]]:
+    def fresh_papas(self) -> dict[str, Callable[[], PapaKernel]]:
         """What starts a kernel in each mode; it is the caller's to end."""
         return {kind.name: partial(kind, self.folder) for kind in (PapaKernel, AnchoredKernel)}
 

@@ -51,15 +51,15 @@ class Latency(Figure):
         return {self.quantities[0].name: statistics.median(found) * 1000}
 
 
-def latency(kernel: Kernel, pid: int, name: str, count: int) -> list[float]:
-    """How long each of so many lines took to a watcher, in seconds."""
+def latency(kernel: Kernel, pid: int, name: str, count: int, longest_pause: float = 0.15) -> list[float]:
+    """How long each of so many lines took to a watcher, in seconds; between them are pauses at random."""
     pauses = random.Random(count)
     found = []
     pipe = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_CLOEXEC)
     with kernel.console() as console:
         console.watch(name)
         for number in range(count):
-            select.select([], [], [], pauses.uniform(0.005, 0.15))
+            select.select([], [], [], pauses.uniform(0.005, longest_pause))
             began = time.perf_counter()
             os.write(pipe, b"a line\n")
             console.read_batch()

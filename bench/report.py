@@ -90,7 +90,7 @@ def table(report: Mapping[str, Any]) -> str:
         text.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if row is HEADINGS:
             text.append("  ".join("-" * width for width in widths))
-    notes = [f"{finding['quantity']}: {note}" for finding in report["figures"] for note in finding["notes"]]
+    notes = dict.fromkeys(f"{finding['figure']}: {note}" for finding in report["figures"] for note in finding["notes"])
     machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
     return "\n".join([*text, "", *notes, machine, ""])
 

@@ -16,6 +16,7 @@ from bench.field import Field
 from bench.gate import Leash
 from bench.kernels import PapaKernel, Version1
 from bench.pipelining import pipelined
+from bench.plenty import connect_many, fill, room
 from bench.rounds import ANCHORED, PAPA, Figure, Quantity, Sides, Target
 from bench.started import Ends
 from papa.commands import MakeProcess
@@ -122,4 +123,41 @@ def named(request: MakeProcess, count: int) -> Sequence[MakeProcess]:
     return [replace(request, name=f"made.{next(_SERIAL)}") for _ in range(count)]
 
 
-FIGURES: Final = (Making(),)
+class MakingWithMuch(Figure):
+    """
+    How long a process takes to be made by a kernel that has grown, and by one that was just started.
+
+    The one keeps 2 GiB of output, and has 10 000 descriptors open, which are connections. Both are asked on the program
+    wire, for all processes at once; so it is how long each keeps the kernel from anything else. At an anchor the output
+    is not in the kernel's own memory. Quick rounds have 128 MiB and 1 000 descriptors.
+    """
+
+    name = "spawn-large"
+    quantities = (
+        Quantity(
+            name="make process at 2 GB and 10 000 descriptors",
+            unit="ms",
+            targets=tuple(Target(side=mode, against=f"{mode}, at start", most=2) for mode in (PAPA, ANCHORED)),
+        ),
+    )
+
+    def sides(self, field: Field) -> Sides:
+        leash = field.leash()
+        count = field.amount(200, 50)
+        sides: dict[str, Callable[[], Mapping[str, float]]] = {}
+        for kernel in field.papas():
+            fill(kernel, field.amount(2 << 30, 128 << 20))
+            connect_many(field, kernel, field.amount(min(10_000, room(count)), 1000))
+            sides[kernel.name] = partial(self._measure, kernel, leash, count)
+        for kernel in field.papas():
+            sides[f"{kernel.name}, at start"] = partial(self._measure, kernel, leash, count)
+        return sides
+
+    def _measure(self, kernel: PapaKernel, leash: Leash, count: int) -> Mapping[str, float]:
+        request = MakeProcess(name="one", args=tuple(leash.command), working_dir=_FOLDER)
+        elapsed = pipelined(kernel, named(request, count))
+        kernel.kill_all("made.*")
+        return {self.quantities[0].name: elapsed / count * 1000}
+
+
+FIGURES: Final = (Making(), MakingWithMuch())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 import papa
 
-__all__ = ["anonymous", "cpu", "descriptors", "facts", "proportional", "threads"]
+__all__ = ["anonymous", "cpu", "descriptors", "facts", "processes_left", "proportional", "threads"]
 
 
 def cpu(pids: Iterable[int]) -> float:
@@ -53,6 +55,34 @@ def descriptors(pid: int) -> int:
 def threads(pid: int) -> int:
     """How many threads a process has."""
     return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def processes_left() -> int:
+    """How many more processes and threads there may be, as far as the system says."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    left = [1 << 22 if most == resource.RLIM_INFINITY else most]
+    for folder in _groups():
+        with suppress(OSError, ValueError):
+            left.append(_number(folder, "pids.max") - _number(folder, "pids.current"))
+    return min(left)
+
+
+def _groups() -> Iterator[str]:
+    """The folders of the control groups that bound how many processes there are, this process's and those above."""
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            root = "/sys/fs/cgroup" if not controllers else f"/sys/fs/cgroup/{controllers}"
+            while "pids" in controllers or not controllers:
+                yield root + path
+                if path in ("/", ""):
+                    break
+                path = os.path.dirname(path)
+
+
+def _number(folder: str, name: str) -> int:
+    with open(os.path.join(folder, name), encoding="ascii") as file:
+        return int(file.read())
 
 
 def facts() -> dict[str, str]:

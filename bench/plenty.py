@@ -8,11 +8,12 @@ from bench.capture import bare_program
 from bench.field import Field
 from bench.gate import Leash
 from bench.kernels import PapaKernel
+from bench.machine import processes_left
 from bench.pipelining import pipelined
 from bench.started import Ends, Program
 from papa.commands import MakeProcess
 
-__all__ = ["connect_many", "fill", "make_idle", "room"]
+__all__ = ["connect_many", "fill", "make_idle", "room", "some"]
 
 #: Descriptors that a kernel needs beside what it is given to hold.
 _ASIDE = 1200
@@ -30,6 +31,14 @@ def room(processes: int) -> int:
     """How many connections a kernel can have that has so many processes with one captured stream each."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return max(0, most - 2 * processes - _ASIDE)
+
+
+def some(field: Field, wanted: int) -> int:
+    """So many processes, or as many as the system allows without others coming to want; that is noted."""
+    count = min(wanted, processes_left() * 3 // 4)
+    if count < wanted:
+        field.notes.append(f"{count} processes, for the system allows no more than {processes_left()} at once")
+    return count
 
 
 def connect_many(field: Field, kernel: PapaKernel, count: int) -> None:

@@ -98,7 +98,7 @@ def table(report: Mapping[str, Any]) -> str:
 def as_json(findings: Iterable[Finding], machine: Mapping[str, str], rounds: int, *, quick: bool) -> dict[str, Any]:
     """All that was found, with the machine it was found on."""
     findings = list(findings)
-    by_name = {finding.quantity.name: finding for finding in findings}
+    by_name = {(finding.figure, finding.quantity.name): finding for finding in findings}
     return {
         "version": 1,
         "machine": dict(machine),
@@ -108,7 +108,7 @@ def as_json(findings: Iterable[Finding], machine: Mapping[str, str], rounds: int
     }
 
 
-def _finding(finding: Finding, by_name: Mapping[str, Finding]) -> dict[str, Any]:
+def _finding(finding: Finding, by_name: Mapping[tuple[str, str], Finding]) -> dict[str, Any]:
     return {
         "figure": finding.figure,
         "quantity": finding.quantity.name,
@@ -120,9 +120,9 @@ def _finding(finding: Finding, by_name: Mapping[str, Finding]) -> dict[str, Any]
     }
 
 
-def _target(target: Target, finding: Finding, by_name: Mapping[str, Finding]) -> dict[str, Any]:
-    ratios = finding.ratios(target, by_name)
-    other = finding if target.of is None else by_name[target.of]
+def _target(target: Target, finding: Finding, by_name: Mapping[tuple[str, str], Finding]) -> dict[str, Any]:
+    other = finding if target.of is None else by_name[finding.figure, target.of]
+    ratios = finding.ratios(target, other)
     return {
         "side": target.side,
         "against": target.against,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from bench.field import Field
@@ -67,11 +67,11 @@ class Figure:
     """
     A kind of measurement; its docstring says what exactly is measured, how, and against what.
 
-    @cvar name: by which it can be chosen.
+    @ivar name: by which it can be chosen.
     """
 
-    name: ClassVar[str]
-    quantities: ClassVar[Sequence[Quantity]]
+    name: str
+    quantities: Sequence[Quantity]
 
     def sides(self, field: Field) -> Sides:
         """Get all sides ready."""
@@ -99,17 +99,16 @@ class Finding:
         rounds = self.rounds.get(side)
         return statistics.median(rounds) if rounds else None
 
-    def ratios(self, target: Target, others: Mapping[str, Finding]) -> list[float]:
+    def ratios(self, target: Target, other: Finding) -> list[float]:
         """
         By round, what a target is about.
 
-        @param others: what was found of the figure's quantities, by name.
+        @param other: what was found of the quantity that it is compared to.
         """
         mine = self.rounds.get(target.side, [])
         if target.against is None:
             return mine
-        finding = self if target.of is None else others[target.of]
-        return [own / other for own, other in zip(mine, finding.rounds.get(target.against, []), strict=False) if other]
+        return [own / its for own, its in zip(mine, other.rounds.get(target.against, []), strict=False) if its]
 
 
 def take(figure: Figure, field: Field, rounds: int, say: Callable[[str], object]) -> list[Finding]:

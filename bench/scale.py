@@ -12,13 +12,13 @@ from bench.capture import bare_program
 from bench.console import exchange
 from bench.field import Field
 from bench.gate import Leash
-from bench.kernels import PapaKernel
+from bench.kernels import AnchoredKernel, PapaKernel
 from bench.latency import latency
 from bench.machine import cpu
 from bench.pipelining import pipelined
-from bench.plenty import connect_many, make_idle, room
+from bench.plenty import connect_many, make_idle, room, some
 from bench.requests import on_program_wire
-from bench.rounds import MODES, Figure, Quantity, Sides, Target, both
+from bench.rounds import Figure, Quantity, Sides, Target, both
 from bench.spawning import named
 from bench.started import Ends, Program
 from papa.client.watcher import Watcher
@@ -30,21 +30,17 @@ _FEW: Final = 10
 _MANY: Final = 5000
 
 
-def _against_few(most: float) -> tuple[Target, ...]:
-    return tuple(Target(side=mode, against=f"{mode}, few", most=most) for mode in MODES)
-
-
 class Scale(Figure):
     """
-    The cost of operations in a kernel with 5 000 idle processes and as many of 10 000 connections as the limit of open
-    files allows, and in one with 10 of each, in microseconds of processor time; at an anchor, with the anchor's.
+    The cost of operations in a kernel with 5 000 idle processes, or as many as the system allows, and as many of 10 000
+    connections as the limit of open files allows, and in one with 10 of each, in microseconds of processor time; at an
+    anchor, with the anchor's.
 
     Requests are sent one after the other on one connection of the program wire. C{make process} includes the start of
     the program; an exit is that of a process that was killed; a line goes to a watcher on the console. Quick rounds
     have 300 processes and 1 000 connections.
     """
 
-    name = "scale"
     _OPERATIONS: ClassVar[Sequence[str]] = (
         "get",
         "set",
@@ -55,27 +51,30 @@ class Scale(Figure):
         "exit",
         "line to a watcher",
     )
-    quantities = tuple(
-        Quantity(name=f"cost of {operation}", unit="µs", targets=_against_few(1.3)) for operation in _OPERATIONS
-    )
+
+    def __init__(self, name: str, kind: type[PapaKernel]) -> None:
+        self.name = name
+        self._kind = kind
+        target = Target(side=kind.name, against=f"{kind.name}, few", most=1.3)
+        self.quantities = [
+            Quantity(name=f"cost of {operation}", unit="µs", targets=(target,)) for operation in self._OPERATIONS
+        ]
 
     def sides(self, field: Field) -> Sides:
         leash = field.leash()
         self._times = field.amount(500, 50)
-        many = field.amount(_MANY, 300)
+        many = some(field, field.amount(_MANY, 300))
         connections = field.amount(min(10_000, room(many)), 1000)
         field.notes.append(f"{many} processes and {connections} connections")
         sides: dict[str, Callable[[], Mapping[str, float]]] = {}
         for suffix, processes, connected in (("", many, connections), (", few", _FEW, _FEW)):
-            for kernel in field.papas():
-                make_idle(kernel, leash, processes - 10)
-                pipelined(
-                    kernel, [MakeProcess(name=f"ten.{number}", args=tuple(leash.command)) for number in range(10)]
-                )
-                connect_many(field, kernel, connected)
-                with kernel.client() as client:
-                    client.set("held", "value")
-                sides[f"{kernel.name}{suffix}"] = partial(self._measure, kernel, leash)
+            kernel = field.papa(self._kind)
+            make_idle(kernel, leash, processes - 10)
+            make_idle(kernel, leash, 10, "ten")
+            connect_many(field, kernel, connected)
+            with kernel.client() as client:
+                client.set("held", "value")
+            sides[f"{kernel.name}{suffix}"] = partial(self._measure, kernel, leash)
         return sides
 
     def _measure(self, kernel: PapaKernel, leash: Leash) -> Mapping[str, float]:
@@ -167,7 +166,7 @@ class Waiting(Figure):
     )
 
     def sides(self, field: Field) -> Sides:
-        many = field.amount(_MANY, 300)
+        many = some(field, field.amount(_MANY, 300))
         self._exits = field.amount(20, 5)
         return {name: partial(self._measure, field, start, many) for name, start in field.fresh_papas().items()}
 
@@ -248,4 +247,4 @@ class Waiting(Figure):
         return found | {"others wait, at most, by the clock": longest * 1000}
 
 
-FIGURES: Final = (Scale(), Waiting())
+FIGURES: Final = (Scale("scale", PapaKernel), Scale("scale-anchored", AnchoredKernel), Waiting())

@@ -88,8 +88,9 @@ def _by_manager(manager: Callable[[Sequence[str], int], Manager], gate: Gate, co
 class _OneChild(Figure):
     """A figure of one child that prints at full speed."""
 
-    #: Which managers take part; in quick rounds, the first.
+    #: Which managers take part, and which in quick rounds.
     managers: ClassVar[Sequence[str]] = (SUPERVISOR,)
+    quick_managers: ClassVar[Sequence[str]] = ()
 
     def commands(self, field: Field) -> Sequence[Sequence[str]]:
         """What it runs, one after the other."""
@@ -110,7 +111,7 @@ class _OneChild(Figure):
             kernel.name: measure(partial(_by_kernel, kernel, gate)) for kernel in (*field.papas(), *field.version1())
         }
         sides[BARE] = measure(partial(_by_loop, gate))
-        for name, manager in managers(field, self.managers[: field.amount(2, 1)]).items():
+        for name, manager in managers(field, self.quick_managers if field.quick else self.managers).items():
             sides[name] = measure(partial(_by_manager, manager, gate))
         return sides
 
@@ -147,7 +148,7 @@ class Stream(_OneChild):
 
     @staticmethod
     def _size(field: Field) -> int:
-        return field.amount(1 << 30, 1 << 27)
+        return field.amount(1 << 30, 1 << 26)
 
     def values(self, field: Field, captured: Sequence[Captured]) -> Mapping[str, float]:
         return {
@@ -179,6 +180,7 @@ class Lines(_OneChild):
         Quantity(name="capture of 1 M lines, rate", unit="MB/s"),
     )
     managers = (SUPERVISOR, CIRCUS)
+    quick_managers = (SUPERVISOR,)
 
     def commands(self, field: Field) -> Sequence[Sequence[str]]:
         return (bare_program("lines", str(self._count(field))),)
@@ -214,7 +216,7 @@ class Crowd(Figure):
     def sides(self, field: Field) -> Sides:
         gate = field.gate()
         kernels = (*field.papas(), *field.version1())
-        span = field.amount(5, 1)
+        span = field.amount(5.0, 0.5)
         return {kernel.name: partial(self._measure, kernel, gate, span) for kernel in kernels}
 
     def _measure(self, kernel: Kernel, gate: Gate, span: float) -> Mapping[str, float]:

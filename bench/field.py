@@ -15,6 +15,7 @@ from bench.kernels import AnchoredKernel, Kernel, PapaKernel, Version1
 __all__ = ["Field", "field"]
 
 _Made = TypeVar("_Made")
+_Number = TypeVar("_Number", int, float)
 
 
 class Field:
@@ -36,7 +37,7 @@ class Field:
         self.missing: dict[str, str] = {}
         self.notes: list[str] = []
 
-    def amount(self, full: int, quick: int) -> int:
+    def amount(self, full: _Number, quick: _Number) -> _Number:
         """How much of something to do."""
         return quick if self.quick else full
 

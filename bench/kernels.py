@@ -94,6 +94,8 @@ class PapaKernel(Kernel):
     options: ClassVar[Sequence[str]] = ()
     #: What runs C{papa}; to be measured otherwise, a profiler may stand before it.
     command: ClassVar[Sequence[str]] = (sys.executable, "-P", "-m", "papa")
+    #: How many descriptors a process with one captured stream takes: its pipe, and a pidfd.
+    descriptors: ClassVar[int] = 2
 
     def _started(self) -> Program:
         reading, writing = os.pipe()
@@ -136,6 +138,8 @@ class AnchoredKernel(PapaKernel):
 
     name = ANCHORED
     options = ("--anchor",)
+    #: The same twice: the kernel holds for another anchor what its own has.
+    descriptors = 4
 
 
 class Version1(Kernel):

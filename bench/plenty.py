@@ -27,17 +27,20 @@ def make_idle(kernel: PapaKernel, leash: Leash, count: int, prefix: str = "idle"
     )
 
 
-def room(processes: int) -> int:
-    """How many connections a kernel can have that has so many processes with one captured stream each."""
+def room(kind: type[PapaKernel], processes: int) -> int:
+    """How many descriptors a kernel has left that has so many processes with one captured stream each."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return max(0, most - 2 * processes - _ASIDE)
+    return max(0, most - kind.descriptors * processes - _ASIDE)
 
 
-def some(field: Field, wanted: int) -> int:
+def some(field: Field, kind: type[PapaKernel], wanted: int) -> int:
     """So many processes, or as many as the system allows without others coming to want; that is noted."""
-    count = min(wanted, processes_left() * 3 // 4)
+    left, descriptors = processes_left(), room(kind, 0)
+    count = min(wanted, left * 3 // 4, descriptors // kind.descriptors)
     if count < wanted:
-        field.notes.append(f"{count} processes, for the system allows no more than {processes_left()} at once")
+        field.notes.append(
+            f"{count} processes, for the system allows {left} more in all, and {kind.name} {descriptors} descriptors"
+        )
     return count
 
 

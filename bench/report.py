@@ -90,9 +90,14 @@ def table(report: Mapping[str, Any]) -> str:
         text.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if row is HEADINGS:
             text.append("  ".join("-" * width for width in widths))
-    notes = dict.fromkeys(f"{finding['figure']}: {note}" for finding in report["figures"] for note in finding["notes"])
     machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
-    return "\n".join([*text, "", *notes, machine, ""])
+    return "\n".join([*text, "", *notes(report), machine, ""])
+
+
+def notes(report: Mapping[str, Any]) -> list[str]:
+    """What is to be known beside the table, by figure."""
+    found = (f"{finding['figure']}: {note}" for finding in report["figures"] for note in finding["notes"])
+    return list(dict.fromkeys(found))
 
 
 def as_json(findings: Iterable[Finding], machine: Mapping[str, str], rounds: int, *, quick: bool) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class Scale(Figure):
     def sides(self, field: Field) -> Sides:
         leash = field.leash()
         self._times = field.amount(500, 50)
-        many = some(field, field.amount(_MANY, 300))
-        connections = field.amount(min(10_000, room(many)), 1000)
+        many = some(field, self._kind, field.amount(_MANY, 300))
+        connections = field.amount(min(10_000, room(self._kind, many)), 1000)
         field.notes.append(f"{many} processes and {connections} connections")
         sides: dict[str, Callable[[], Mapping[str, float]]] = {}
         for suffix, processes, connected in (("", many, connections), (", few", _FEW, _FEW)):
@@ -166,7 +166,7 @@ class Waiting(Figure):
     )
 
     def sides(self, field: Field) -> Sides:
-        many = some(field, field.amount(_MANY, 300))
+        many = some(field, AnchoredKernel, field.amount(_MANY, 300))
         self._exits = field.amount(20, 5)
         return {name: partial(self._measure, field, start, many) for name, start in field.fresh_papas().items()}
 

@@ -147,7 +147,7 @@ class MakingWithMuch(Figure):
         sides: dict[str, Callable[[], Mapping[str, float]]] = {}
         for kernel in field.papas():
             fill(kernel, field.amount(2 << 30, 128 << 20))
-            connect_many(field, kernel, field.amount(min(10_000, room(count)), 1000))
+            connect_many(field, kernel, field.amount(min(10_000, room(type(kernel), count)), 1000))
             sides[kernel.name] = partial(self._measure, kernel, leash, count)
         for kernel in field.papas():
             sides[f"{kernel.name}, at start"] = partial(self._measure, kernel, leash, count)

@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 from sphinx.directives.code import CodeBlock
 from sphinx.util.docutils import SphinxDirective
 
-from papa_reference import commands, environment, exit_codes, files, verbs
+from papa_reference import commands, environment, exit_codes, figures, files, verbs
 
 __all__ = ["PAGES", "setup"]
 
@@ -19,9 +19,12 @@ PAGES: dict[str, Callable[[], Iterable[str]]] = {
     "console-help": commands.console_help,
     "error-codes": commands.error_codes,
     "exit-codes": exit_codes.exit_codes,
+    "figures": figures.figures,
     "files-of-kernels": lambda: files.files(files.RUNTIME),
     "files-of-people": lambda: files.files(files.PERSONAL),
     "files-of-watch": lambda: files.files(files.WATCHED),
+    "machine": figures.machine,
+    "methods": figures.methods,
     "variables-read": lambda: environment.variables(environment.READ),
     "variables-set": lambda: environment.variables(environment.SET),
     "verbs": verbs.verb_pages,

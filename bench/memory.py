@@ -38,14 +38,14 @@ class Memory(Figure):
     def sides(self, field: Field) -> Sides:
         leash = field.leash()
         connections = field.amount(1000, 200)
-        children = field.amount(1000, _MOST)
+        children = field.amount(1000, 200)
 
         def fresh(start: Callable[[], Kernel]) -> Callable[[], Mapping[str, float]]:
             def measure() -> Mapping[str, float]:
                 kernel = start()
                 try:
                     return self._measure(
-                        kernel, leash, children if isinstance(kernel, PapaKernel) else _MOST, connections
+                        kernel, leash, children if isinstance(kernel, PapaKernel) else min(children, _MOST), connections
                     )
                 finally:
                     kernel.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import signal
 import socket
 from collections.abc import Callable
@@ -110,14 +111,15 @@ class Churn:
     def print(self) -> None:
         """Have a process print that has nothing to say itself: into the pipe that it has for output."""
         if self._names:
-            found = self._client.list_processes(self._random.choice(self._names))
-            for each in found.values():
-                with suppress(OSError):
-                    # A full pipe has a reader that is not to be waited for.
-                    pipe = os.open(f"/proc/{each['pid']}/fd/1", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                    with suppress(BlockingIOError):
-                        os.write(pipe, b"y" * self._random.choice((1, 80, 4096)))
-                    os.close(pipe)
+            name = self._random.choice(self._names)
+            data = b"y" * self._random.choice((1, 80, 4096))
+            for each in self._client.list_processes(name).values():
+                handle = self._client.lend_process(name)
+                # A full pipe has a reader that is not to be waited for.
+                with suppress(OSError), open(f"/proc/{each['pid']}/fd/1", "wb", 0, opener=_opened) as pipe:
+                    if not _has_ended(handle):  # Else the pid may be another's by now.
+                        pipe.write(data)
+                os.close(handle)
 
     def watch(self) -> None:
         """One more reader, of some processes: an observer, one that acknowledges, or one with a cursor."""
@@ -155,10 +157,9 @@ class Churn:
         """Kill a process, by a descriptor that the kernel lends."""
         if self._names:
             handle = self._client.lend_process(self._random.choice(self._names))
-            try:
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
-            finally:
-                os.close(handle)
+            os.close(handle)
 
     def remove(self) -> None:
         """Have processes forgotten, and kill them."""
@@ -225,3 +226,14 @@ class Churn:
                 ends.wait()
         self._client.close()
         self._client = self._kernel.client()
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT & ~os.O_TRUNC | os.O_NONBLOCK)
+
+
+def _has_ended(handle: int) -> bool:
+    """Whether a process has, by a pidfd of it."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(0))

@@ -51,10 +51,10 @@ class SoakTests(SynchronousTestCase):
     """What a soak takes for growth."""
 
     def test_growth(self) -> None:
-        """One descriptor, one thread, and more than a tenth of memory."""
-        before = Footprint(memory=10_000_000, descriptors=8, threads=1)
-        self.assertEqual(growth(before, Footprint(10_900_000, 7, 1)), [])
+        """One descriptor, one thread, and more memory than gaps take."""
+        before = Footprint(memory=40_000_000, descriptors=8, threads=1)
+        self.assertEqual(growth(before, Footprint(47_900_000, 7, 1)), [])
         self.assertEqual(
-            growth(before, Footprint(11_100_000, 9, 2)),
-            ["descriptors from 8 to 9", "threads from 1 to 2", "memory from 10.00 to 11.10 MB"],
+            growth(before, Footprint(48_100_000, 9, 2)),
+            ["descriptors from 8 to 9", "threads from 1 to 2", "memory from 40.00 to 48.10 MB"],
         )

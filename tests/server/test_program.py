@@ -500,8 +500,9 @@ class NoRoomTests(SynchronousTestCase):
         def no_memory(reader: BoxReader, data: bytes) -> None:
             raise MemoryError
 
-        self.patch(BoxReader, "receive", no_memory)
+        patch = self.patch(BoxReader, "receive", no_memory)
         self.caller.send(Set(name="x", value="y"))
+        patch.restore()
         reason = "There is no memory for this request"
         self.assertEqual(self.caller.read(), [Refused(reason=reason, code=LimitReached.code)])
         self.assertTrue(self.caller.transport.disconnecting)

@@ -50,7 +50,8 @@ def _written(state: int, children: Mapping[str, Child], folder: str) -> str:
     for old in dumps(folder)[: 1 - _MOST]:
         with suppress(OSError):
             os.unlink(old)
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    now = time.time()
+    stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1e6):06}Z"
     path = os.path.join(folder, f"{_BEGIN}{stamp}-{os.getpid()}{_END}")
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import array
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["inherited_descriptors", "inherited_sockets", "notify", "watchdog_interval"]
+__all__ = ["inherited", "inherited_descriptors", "inherited_sockets", "notify", "store_size", "watchdog_interval"]
 
 #: The first descriptor that is handed over.
 _FIRST: Final = 3
+#: How long a service manager that is busy is waited for, in seconds.
+_PATIENCE: Final = 1.0
 
 
-def notify(**said: object) -> bool:
+def notify(descriptors: Sequence[int] = (), /, **said: object) -> bool:
     """
     Tell the service manager something: C{notify(READY=1, STATUS="serving")}.
 
+    @param descriptors: go with it: C{notify([3], FDSTORE=1, FDNAME="mine", FDPOLL=0)}.
     @return: whether somebody has asked to be told, and was.
     """
     where = os.environ.get("NOTIFY_SOCKET", "")
@@ -24,10 +29,26 @@ def notify(**said: object) -> bool:
         return False
     text = "\n".join(f"{name}={value}" for name, value in said.items())
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(_PATIENCE)
         sock.connect(where.replace("@", "\0", 1) if where[0] == "@" else where)
-        sock.sendall(text.encode(errors="backslashreplace"))
+        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        sock.sendmsg([text.encode(errors="backslashreplace")], beside)
         return True
     return False
+
+
+def store_size(pid: int) -> int:
+    """
+    How many descriptors the service manager keeps for the main process of a service beyond its end: 0 if it keeps none.
+
+    systemd says it since version 254 (C{FDSTORE}); for an older one the unit has to.
+
+    @param pid: of the process that would have them kept; it may be the main process of no service.
+    """
+    count = os.environ.get("FDSTORE", "")
+    if os.environ.get("SYSTEMD_EXEC_PID", str(pid)) != str(pid) or not os.environ.get("NOTIFY_SOCKET"):
+        return 0
+    return int(count) if count.isascii() and count.isdigit() else 0
 
 
 def watchdog_interval(*others: int) -> float | None:
@@ -54,9 +75,9 @@ def inherited_descriptors() -> list[int]:
     return list(range(_FIRST, _FIRST + int(count))) if count.isascii() and count.isdigit() else []
 
 
-def inherited_sockets() -> list[tuple[str, socket.socket]]:
+def inherited() -> list[tuple[str, int]]:
     """
-    The sockets that were handed over, in order, each with its name; empty where it has none.
+    What was handed over, in order: name and descriptor of each; the name is empty where it has none.
 
     They are this process's own from then on: not inheritable, and the variables that tell of them are gone.
     """
@@ -64,8 +85,11 @@ def inherited_sockets() -> list[tuple[str, socket.socket]]:
     names = os.environ.get("LISTEN_FDNAMES", "").split(":") if descriptors else []
     for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(variable, None)
-    found = []
-    for index, descriptor in enumerate(descriptors):
+    for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-        found.append((names[index] if index < len(names) else "", socket.socket(fileno=descriptor)))
-    return found
+    return [(names[index] if index < len(names) else "", each) for index, each in enumerate(descriptors)]
+
+
+def inherited_sockets() -> list[tuple[str, socket.socket]]:
+    """The sockets that were handed over, as L{inherited} has it."""
+    return [(name, socket.socket(fileno=descriptor)) for name, descriptor in inherited()]

@@ -101,6 +101,20 @@ class NotifyTests(EnvironTestCase, DaemonTestCase):
         self.assertTrue(systemd.notify(STATUS=os.fsdecode(b"file \xff")))
         self.assertTrue(manager.recv(4096).startswith(b"STATUS=file "))
 
+    def test_descriptors(self) -> None:
+        """Descriptors go with what is said."""
+        manager = self.manager(self.path("notify"))
+        self.set(NOTIFY_SOCKET=self.path("notify"))
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        self.assertTrue(systemd.notify([writing], FDSTORE=1, FDNAME="mine"))
+        os.close(writing)
+        said, descriptors, _, _ = socket.recv_fds(manager, 4096, 4)
+        self.assertEqual(said, b"FDSTORE=1\nFDNAME=mine")
+        os.write(descriptors[0], b"through")
+        os.close(descriptors[0])
+        self.assertEqual(os.read(reading, 100), b"through")
+
     def test_not_asked(self) -> None:
         """Where nobody has asked to be told nobody is."""
         for where in (None, "", "notify", "vsock:2:1234"):
@@ -124,6 +138,29 @@ class NotifyTests(EnvironTestCase, DaemonTestCase):
         for _ in range(3):
             systemd.notify(READY=1)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+
+class StoreSizeTests(EnvironTestCase):
+    """How many descriptors are kept for a process."""
+
+    def test_kept(self) -> None:
+        """As many as it is told, also by a manager that does not say for whom."""
+        for pid in (None, "7"):
+            self.set(NOTIFY_SOCKET="/x", FDSTORE="12", SYSTEMD_EXEC_PID=pid)
+            self.assertEqual(systemd.store_size(7), 12)
+
+    def test_not_kept(self) -> None:
+        """None for a process that is not the service's own, where none are, or where it makes no sense."""
+        for variables in (
+            {"SYSTEMD_EXEC_PID": "8"},
+            {"FDSTORE": None},
+            {"FDSTORE": "0"},
+            {"FDSTORE": "-1"},
+            {"FDSTORE": "²"},
+            {"NOTIFY_SOCKET": None},
+        ):
+            self.set(**{"NOTIFY_SOCKET": "/x", "FDSTORE": "12", "SYSTEMD_EXEC_PID": "7", **variables})
+            self.assertEqual(systemd.store_size(7), 0)
 
 
 class WatchdogTests(EnvironTestCase):

@@ -88,15 +88,16 @@ class Channel:
             if file is not None:
                 os.close(file)
 
-    def receive(self, *, wait: bool = True) -> tuple[dict[str, Any], list[int]] | None:
+    def receive(self, *, wait: bool = True, leave: bool = False) -> tuple[dict[str, Any], list[int]] | None:
         """
         The next message, and its descriptors, which are the caller's and not inheritable.
 
+        @param leave: it stays there for whoever else has this end; where it is read next is up to C{SO_PEEK_OFF}.
         @return: L{None} if the other side has gone.
         @raise BlockingIOError: if there is none yet, and C{wait} is not set.
         @raise DescriptorsLost: if its descriptors were, because there are too many open.
         """
-        flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+        flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT) | (socket.MSG_PEEK if leave else 0)
         try:
             body, beside, told, _ = self._received(flags)
         except ConnectionError:

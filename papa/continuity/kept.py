@@ -13,6 +13,7 @@ from papa.drivers.inheritance import DescriptorLimit
 from papa.drivers.numbering import moved
 from papa.drivers.starting import start
 from papa.errors import Error
+from papa.records import UNKNOWN_EXIT
 
 __all__ = ["Child", "Kept"]
 
@@ -34,16 +35,19 @@ class Kept:
 
     @ivar held: descriptors, by key.
     @ivar children: by key; what is held under the same key is held as long as they are.
+    @ivar changed: the keys of what was changed, until somebody who has seen to that takes them away.
     """
 
     def __init__(self) -> None:
         self.held: dict[str, list[int]] = {}
         self.children: dict[str, Child] = {}
+        self.changed: dict[str, None] = {}
 
     def hold(self, key: str, descriptors: Sequence[int]) -> None:
         """Keep these, in place of what was kept under the key."""
         # In its very place: what was held first is handed over first, and gets the lowest numbers.
         before = self.held.get(key, ())
+        self.changed[key] = None
         self.held[key] = [moved(each, _LOWEST) for each in descriptors]
         for descriptor in before:
             os.close(descriptor)
@@ -68,6 +72,7 @@ class Kept:
     def drop(self, keys: Sequence[str]) -> None:
         """Keep these no more."""
         for key in keys:
+            self.changed[key] = None
             for descriptor in self.held.pop(key, ()):
                 os.close(descriptor)
             self.children.pop(key, None)
@@ -79,8 +84,24 @@ class Kept:
         @param orphans: tells of its end.
         """
         child = self.children[key] = Child(pid, code)
+        self.changed[key] = None
         if code is None:
             child.code = orphans.watch(pid, *filter(is_handle, self.held[key][-1:]))
+
+    def take_up(
+        self, key: str, descriptors: Sequence[int], pid: int | None, code: int | None, orphans: Orphans
+    ) -> None:
+        """
+        Keep what an anchor before has left: nobody has looked after it meanwhile.
+
+        @param pid: of the child, if it is one; C{code}: how it ended, if that was known.
+        @param orphans: tells of its end.
+        """
+        self.hold(key, descriptors)
+        if pid is not None:
+            # Without its pidfd it may be another process by now.
+            lost = code is None and not any(map(is_handle, self.held[key][-1:]))
+            self.adopt(key, pid, UNKNOWN_EXIT if lost else code, orphans)
 
     def spawn(
         self, message: dict[str, Any], descriptors: Sequence[int], limit: DescriptorLimit
@@ -120,6 +141,7 @@ class Kept:
         for key, child in self.children.items():
             if child.pid == pid and child.code is None:
                 child.code = code
+                self.changed[key] = None
                 return key
         return None
 

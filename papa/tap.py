@@ -114,11 +114,23 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from error
 
 
-def _tell_systemd(where: str, anchor: int) -> None:
-    notify(READY=1, STATUS=f"serving at {where}")
-    interval = watchdog_interval(anchor)
-    if interval is not None:
-        LoopingCall(notify, WATCHDOG=1).start(interval)
+class _ServiceManager:
+    """What systemd is told, if it has started papa."""
+
+    def __init__(self) -> None:
+        self._where = ""
+
+    def serves(self, where: str, anchor: int) -> None:
+        """papa serves there, and does not hang from now on."""
+        self._where = where
+        self.serves_still()
+        interval = watchdog_interval(anchor)
+        if interval is not None:
+            LoopingCall(notify, WATCHDOG=1).start(interval)
+
+    def serves_still(self) -> None:
+        """It waits for that again if it has started another anchor for the kernel that serves."""
+        notify(READY=1, STATUS=f"serving at {self._where}")
 
 
 def makeService(options: Options, reactor: Any = None, ready: Callable[[str], object] | None = None) -> IService:
@@ -157,8 +169,9 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         kernels=1 if mooring is None else mooring.link.kernels,
     )
     programs = ProgramFactory(kernel, attendance, access, greeting, reactor)
+    manager = _ServiceManager()
     if mooring is not None:
-        _follow_anchor(mooring, programs)
+        _follow_anchor(mooring, programs, manager)
     consoles = ConsoleFactory(kernel, attendance, access, programs.successor, reactor)
     folder = places.runtime_folder()
     holder = None if mooring is None else mooring.link
@@ -177,12 +190,13 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         listeners,
         folder=folder,
         started=_Readiness(
-            reactor, options["ready-fd"], ready or (lambda where: _tell_systemd(where, greeting.anchor))
+            reactor, options["ready-fd"], ready or (lambda where: manager.serves(where, greeting.anchor))
         ).announce,
         line=mooring,
     )
     if mooring is not None:
         way = _GivingWay(reactor, mooring, attendance, service)
+        mooring.link.retire = way.leave
         attendance.give_way = way
         reactor.callWhenRunning(way.on_signal, ignored)
         reactor.callWhenRunning(limit.keep_back, _FOR_OTHERS)
@@ -191,11 +205,12 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     return service
 
 
-def _follow_anchor(mooring: Mooring, programs: ProgramFactory) -> None:
+def _follow_anchor(mooring: Mooring, programs: ProgramFactory, manager: _ServiceManager) -> None:
     """Tell clients of another anchor once there is one."""
 
     def moved() -> None:
         programs.greeting = replace(programs.greeting, anchor=mooring.link.anchor)
+        manager.serves_still()
 
     mooring.link.moved = moved
 
@@ -286,9 +301,9 @@ class _GivingWay:
 
     def __call__(self, python: str, done: Callable[[Error | None], object]) -> None:
         self._log.info("papa is asked to give way to another kernel")
-        self._mooring.give_way(python, done, self._retire)
+        self._mooring.give_way(python, done, self.leave)
 
-    def _retire(self) -> None:
+    def leave(self) -> None:
         """Everything is written down already: let clients hear what was done for them, and end."""
         self._service.give_way()
         late = self._reactor.callLater(_FAREWELL, self._end)

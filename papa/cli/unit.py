@@ -12,10 +12,16 @@ __all__ = ["command"]
 #: The soft limit is for children, as the system has it for all; papa raises its own to the hard one.
 _DESCRIPTORS: Final = "1024:524288"
 
+#: Each takes up to 32 of what is held: enough for 5000 processes whose output is kept. All must have a number below the
+#: soft limit as papa is started, or systemd cannot start it.
+_STORED: Final = 512
+
 _UNIT: Final = """\
 [Unit]
 Description=papa, the process kernel{whose}
-{after}
+{after}# What is held must not be given up because it was killed too often.
+StartLimitIntervalSec=0
+
 [Service]
 Type=notify
 ExecStart={program} -P -m papa serve --anchor
@@ -29,6 +35,11 @@ Delegate=yes
 LimitNOFILE={descriptors}
 TasksMax=infinity
 Restart=on-failure
+RestartSec=500ms
+# systemd keeps all that is held over a restart, and if the anchor is killed together with its kernel.
+FileDescriptorStoreMax={stored}
+# It says so itself since version 254.
+Environment=FDSTORE={stored}
 
 [Install]
 WantedBy={target}
@@ -66,6 +77,7 @@ def command(user: bool) -> None:
             after="" if user else "After=network.target\n",
             program=_quoted(sys.executable),
             descriptors=_DESCRIPTORS,
+            stored=_STORED,
             target="default.target" if user else "multi-user.target",
         ),
         nl=False,

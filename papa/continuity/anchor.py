@@ -21,10 +21,12 @@ from typing import Any, Final
 
 from papa.continuity.anew import begin_anew, knows_format, passed_on
 from papa.continuity.channel import Channel
+from papa.continuity.door import KEY
 from papa.continuity.dump import STATE, dump
 from papa.continuity.kept import Kept
 from papa.continuity.kernels import READY_WITHIN, KernelProcess, how
 from papa.continuity.orphans import Orphans, adopt_orphans
+from papa.continuity.store import Store
 from papa.continuity.succession import Succession
 from papa.daemon.logfile import LogFile
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
@@ -53,6 +55,7 @@ class Anchor:
         self._anew: list[str] = []
         self._missed = b""
         self._kept = Kept()
+        self._store = Store(_say, self._limit.started_with)
         self._orphans = Orphans()
         self._kernel: KernelProcess | None = None
         self._successor: KernelProcess | None = None
@@ -78,12 +81,15 @@ class Anchor:
         @param line: descriptor of the line to it.
         @param kernels: how many there have been.
         """
-        self._kernel = KernelProcess(self._next.argv, pid, Channel(line))
         self._kernels = kernels
-        if self._orphans.watch(pid) is not None:
-            self._kernel_ended(self._kernel, UNKNOWN_EXIT)
+        self._follow(KernelProcess(self._next.argv, pid, Channel(line)))
+
+    def _follow(self, kernel: KernelProcess) -> None:
+        self._kernel = kernel
+        if self._orphans.watch(kernel.pid) is not None:
+            self._kernel_ended(kernel, UNKNOWN_EXIT)
             return
-        self._kernel.say({"hear": os.getpid()})
+        kernel.say({"hear": os.getpid()})
 
     @classmethod
     def begun_anew(cls, state: dict[str, Any]) -> Anchor:
@@ -93,6 +99,7 @@ class Anchor:
         anchor._next = Succession(state["argv"], state["previous"])
         anchor._kernels, anchor._has_served = state["kernels"], True
         anchor._limit = DescriptorLimit(state["limit"])
+        anchor._store = Store(_say, state["limit"], state.get("stored", ()))
         anchor._kept.go_on(state["held"], state["children"])
         for handle, pid in state["orphans"]:
             anchor._orphans.watch(pid, handle)
@@ -119,6 +126,7 @@ class Anchor:
             "log": None if self._log is None else self._log.path,
             "limit": self._limit.started_with,
             **self._kept.state(),
+            "stored": self._store.names,
             "orphans": list(self._orphans.pids.items()),
             **kernel.state(),
             "signals": list(self._missed),
@@ -145,6 +153,7 @@ class Anchor:
         # An anchor that was begun anew has had signals blocked until now.
         reset_signals()
         os.write(writing, self._missed + bytes([signal.SIGCHLD]))
+        self._come_back()
         while self._exit_code is None:
             self._start_if_due()
             self._prepare_spare()
@@ -153,7 +162,18 @@ class Anchor:
             for late in filter(None, (self._kernel, self._successor)):
                 if late.end_if_late():
                     _say(f"kernel {late.pid} does not serve after {READY_WITHIN:g} seconds: it is killed")
+            if self._has_served:
+                self._store.update(self._kept, self._kernels)
         return self._exit_code
+
+    def _come_back(self) -> None:
+        """Go on with what an anchor before has left with the service manager, and with its kernel, if that lives."""
+        if self._store.bring_back(self._kept, self._orphans):
+            self._has_served, self._kernels = True, self._store.kernels
+            _say("what an anchor before has held is here: this one goes on with it")
+            kernel = KernelProcess.behind(self._next.argv, self._kept.held.get(KEY, ()))
+            if kernel is not None:
+                self._follow(kernel)
 
     # What happens
 
@@ -190,11 +210,15 @@ class Anchor:
         if signal.SIGHUP in numbers and self._log is not None:
             self._log.reopen()
         for number in numbers - {signal.SIGCHLD}:
-            self._ending |= number in (signal.SIGTERM, signal.SIGINT)
-            if self._kernel is not None:
+            ended_before, self._ending = self._ending, self._ending or number in (signal.SIGTERM, signal.SIGINT)
+            if self._kernel is None:
+                if self._ending:
+                    self._exit_code = 0
+            elif number == signal.SIGTERM and self._store.keeps and self._kernel.served and not ended_before:
+                # It may be for a restart, which is not told from a stop: then another goes on.
+                self._kernel.say({"retire": True})
+            else:
                 self._kernel.signal(number)
-            elif self._ending:
-                self._exit_code = 0
 
     def _listen(self, kernel: KernelProcess) -> None:
         """Do what a kernel says; one that is not understood is killed, since what it holds would be guesswork."""
@@ -244,6 +268,7 @@ class Anchor:
 
     def _adopt(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         self._kept.hold(message["key"], descriptors)
+        kernel.told.add(message["key"])
         if message["pid"] is not None:
             self._kept.adopt(message["key"], message["pid"], message["code"], self._orphans)
 
@@ -255,6 +280,8 @@ class Anchor:
         kernel.served = self._has_served = True
         self._dumped = False
         self._next.served(kernel)
+        if kernel.told:
+            self._kept.drop([key for key in self._kept.held if key not in kernel.told])
         # What ended while it was told of the rest.
         for key, child in self._kept.children.items():
             if child.code is not None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from papa.continuity.channel import Channel, DescriptorsLost
+from papa.continuity.door import knock
 from papa.drivers.inheritance import DescriptorLimit
 from papa.records import UNKNOWN_EXIT
 
@@ -26,7 +27,11 @@ _LATER: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE, errno.
 
 
 class KernelProcess:
-    """A kernel process and the line to it; what it cannot be sent at once waits."""
+    """
+    A kernel process and the line to it; what it cannot be sent at once waits.
+
+    @ivar told: the keys of what it has told of, if it is one that another anchor has started.
+    """
 
     def __init__(self, argv: Sequence[str], pid: int, channel: Channel) -> None:
         self.argv = list(argv)
@@ -36,6 +41,7 @@ class KernelProcess:
         self.anchor: list[str] = []
         self.deadline: float | None = None
         self.served = self.leaving = self.rehearsed = False
+        self.told: set[str] = set()
         self.waiting: deque[tuple[Mapping[str, Any], Sequence[int], bool]] = deque()
         self.open = True
 
@@ -66,6 +72,15 @@ class KernelProcess:
     def copied(cls, argv: Sequence[str], pid: int, line: int) -> KernelProcess:
         """A copy that a kernel has left waiting, and the line to it: see L{papa.continuity.turn}."""
         return cls(argv, pid, Channel(line))
+
+    @classmethod
+    def behind(cls, argv: Sequence[str], doors: Sequence[int]) -> KernelProcess | None:
+        """The kernel behind one of these doors, if it lives: see L{papa.continuity.door}."""
+        for answered in filter(None, map(knock, doors)):
+            kernel = cls(argv, *answered)
+            kernel.deadline = time.monotonic() + READY_WITHIN
+            return kernel
+        return None
 
     @classmethod
     def serving(cls, argv: Sequence[str], pid: int, line: int, spare: tuple[int, int] | None) -> KernelProcess:

@@ -22,11 +22,14 @@ from papa import errors
 from papa.childspec import ChildSpec
 from papa.continuity.anew import FORMAT
 from papa.continuity.channel import MOST_DESCRIPTORS, Channel
+from papa.continuity.door import KEY, Door
 from papa.continuity.holdings import Holdings
+from papa.continuity.knocking import AWAITED, Knocking
 from papa.continuity.migrations import FORMAT as NEWEST_READ
 from papa.continuity.migrations import OLDEST_READ
 from papa.continuity.replacement import ANCHOR
 from papa.continuity.strays import end_strays
+from papa.daemon.systemd import store_size
 from papa.drivers.numbering import moved
 from papa.drivers.starting import explain
 from papa.errors import LimitReached, SpawnFailed
@@ -69,6 +72,9 @@ class AnchorLink:
         self._pids: dict[str, int] = {}
         self._exits: dict[str, Callable[[int], object]] = {}
         self._later: deque[Mapping[str, Any]] = deque()
+        # Where a service manager would start an anchor in place of this one.
+        self._knocking: Knocking | None = None
+        self._is_managed = False
         self._refused: Callable[[str, Sequence[int]], object] | None = None
         self.kernels = self.anchor = 0
         self.retire: Callable[[], object] = lambda: None
@@ -102,6 +108,7 @@ class AnchorLink:
 
     def serve(self) -> None:
         """Tell the anchor that this kernel serves, and hear from it from now on; what nobody took is let go of."""
+        self._have_door()
         self.drop(*self._held)
         for descriptors in self._held.values():
             for descriptor in descriptors:
@@ -109,6 +116,16 @@ class AnchorLink:
         self._held.clear()
         self._reactor.addReader(self)
         self._send({"do": "ready"})
+
+    def _have_door(self) -> None:
+        """Let an anchor in that this kernel has not started, where there will be one if this one is killed."""
+        for descriptor in self._held.pop(KEY, []):
+            os.close(descriptor)
+        if store_size(self.anchor):
+            door = Door()
+            self.hold(KEY, [door.outside], stays=True)
+            self._knocking = Knocking(self._reactor, door, self._turn_to)
+            self._is_managed = True
 
     def goodbye(self) -> None:
         """This kernel ends because it was told to: there shall be no other."""
@@ -273,7 +290,11 @@ class AnchorLink:
         self._channel, self._hears = None, False
         self._log.error("the anchor has gone: this kernel goes on, and another anchor is started")
         self._told({"refused": "the anchor has gone"})
-        if self._pause:
+        if self._is_managed and self._knocking is not None:
+            self._is_managed = False
+            self._knocking.expect()
+            self._later_on(AWAITED, self._try_again)
+        elif self._pause:
             self._later_on(self._pause, self._try_again)
         else:
             self._try_again()
@@ -294,6 +315,17 @@ class AnchorLink:
             self._again.cancel()
         self._again = self._reactor.callLater(pause, then)
 
+    def _turn_to(self, channel: Channel) -> None:
+        """Have an anchor that the service manager has started, and no other."""
+        if self._channel is not None:
+            self._reactor.removeReader(self)
+            with suppress(OSError):
+                self._channel.send({"do": "drop", "keys": list(dict.fromkeys([*self._holdings, *self._pids]))})
+                self._channel.send({"do": "goodbye"})
+            self._channel.close()
+        self._channel, self._hears, self._is_managed = channel, False, True
+        self._reactor.addReader(self)
+
     def _begin(self) -> None:
         self._channel = self._start(self.kernels)
         self._reactor.addReader(self)
@@ -306,6 +338,8 @@ class AnchorLink:
         """
         if self._channel is not None and self._channel.gone:
             self._lose(self._channel)
+        if self._channel is None and self._knocking is not None:
+            self._knocking.wait()
         if self._channel is None:
             self._begin()
         while not self._hears:

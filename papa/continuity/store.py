@@ -16,15 +16,15 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from papa.continuity.crate import Crate, contents
 from papa.continuity.kept import Kept
+from papa.continuity.orphans import Orphans
 from papa.daemon.systemd import inherited, notify, store_size
 
-__all__ = ["Left", "Store"]
+__all__ = ["Store"]
 
 #: The version of what lies in crates.
 FORMAT: Final = 1
@@ -39,16 +39,6 @@ _CAP_SYS_ADMIN: Final = 1 << 21
 _CAP_SYS_RESOURCE: Final = 1 << 24
 
 
-@dataclass(frozen=True)
-class Left:
-    """What was held under a key, and of a child its pid and how it ended, if that was known."""
-
-    key: str
-    descriptors: list[int]
-    pid: int | None
-    code: int | None
-
-
 class Store:
     """
     The service manager's store, if it has one for this process.
@@ -56,9 +46,10 @@ class Store:
     @ivar kernels: how many kernels the anchor before has had.
     """
 
-    def __init__(self, say: Callable[[str], object], descriptors: int) -> None:
+    def __init__(self, say: Callable[[str], object], descriptors: int, names: Iterable[str] = ()) -> None:
         """
         @param say: tells people; C{descriptors}: so many may be open in programs that this user starts.
+        @param names: of what is stored, by a store whose place this one takes: it goes once all is stored anew.
         """
         self._say = say
         size = store_size(os.getpid()) if hasattr(os, "pidfd_open") else 0
@@ -69,7 +60,7 @@ class Store:
         self._where: dict[str, Crate] = {}
         self._places: dict[str, int] = {}
         self._filling: Crate | None = None
-        self._stale: list[str] = []
+        self._stale = list(names)
         self._full = False
         self._again_at = 0.0
         self.kernels = 0
@@ -84,16 +75,19 @@ class Store:
         """Of all that is stored."""
         return [*self._crates, *self._stale]
 
-    def follow(self, names: list[str]) -> None:
-        """Take the place of a store that had these: they go once all that is held is stored anew."""
-        self._stale += names
-
-    def found(self) -> list[Left]:
+    def bring_back(self, kept: Kept, orphans: Orphans) -> bool:
         """
-        What an anchor before has left, in the order in which it came to hold it.
+        Keep what an anchor before has left, in the order in which it came to hold it; whether there was anything.
 
         @raise ValueError: if that was of a version that this one does not know.
         """
+        found = self._found()
+        for message, descriptors in found:
+            kept.take_up(message["key"], descriptors, message["pid"], message["code"], orphans)
+            self.kernels = max(self.kernels, message["kernels"])
+        return bool(found)
+
+    def _found(self) -> list[tuple[dict[str, Any], list[int]]]:
         latest: dict[str, tuple[dict[str, Any], list[int]]] = {}
         for name, descriptor in inherited():
             self._stale.append(name)
@@ -107,10 +101,7 @@ class Store:
                     latest[message["key"]] = message, descriptors
                 for each in before[1] if before is not None else ():
                     os.close(each)
-        for message, _ in latest.values():
-            self.kernels = max(self.kernels, message["kernels"])
-        ordered = sorted(latest.values(), key=lambda each: int(each[0]["place"]))
-        return [Left(message["key"], descriptors, message["pid"], message["code"]) for message, descriptors in ordered]
+        return sorted(latest.values(), key=lambda each: int(each[0]["place"]))
 
     def update(self, kept: Kept, kernels: int) -> None:
         """

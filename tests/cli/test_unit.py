@@ -50,6 +50,9 @@ class UnitTests(KernelTestCase):
                 "TasksMax=infinity",
                 "NotifyAccess=all",
                 "ExecReload=kill -USR2 $MAINPID",
+                "FileDescriptorStoreMax=512",
+                "Environment=FDSTORE=512",
+                "StartLimitIntervalSec=0",
             ):
                 self.assertIn(f"\n{line}\n", unit)
             self.assertIn(" papa serve --anchor\n", unit)

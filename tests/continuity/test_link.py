@@ -12,9 +12,12 @@ from twisted.internet.testing import MemoryReactorClock
 
 from papa.childspec import ChildSpec, Identity
 from papa.continuity.channel import Channel
+from papa.continuity.door import knock
+from papa.continuity.knocking import AWAITED
 from papa.continuity.link import AnchorLink
 from papa.errors import BadRequest, LimitReached, SpawnFailed
 from tests.continuity.leftovers import TidyTestCase
+from tests.daemon.test_systemd import EnvironTestCase
 from tests.drivers.apart import apart
 from tests.drivers.contracts import spec
 
@@ -260,6 +263,78 @@ class ServingTests(LinkTestCase):
         self.hear()
         self.reactor.advance(0)
         self.assertEqual(refusals, [("the anchor has gone", ())])
+
+
+class ManagedTests(LinkTestCase, EnvironTestCase):
+    """Where a service manager has started the anchor, and starts another in its place."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.set(NOTIFY_SOCKET="/nowhere", FDSTORE="8", SYSTEMD_EXEC_PID="7")
+        self.hand_over()
+        self.link.serve()
+        # As the anchor that comes finds it.
+        message, (self.outside,) = self.anchor.receive(wait=False) or ({}, [])
+        self.assertEqual(message, {"do": "hold", "key": "door"})
+        self.link.hold("a", [self.file()])
+        self.told()
+
+    def lose_anchor(self) -> None:
+        self.anchor.close()
+        self.link.doRead()
+        self.reactor.advance(0)
+
+    def come(self) -> None:
+        """Another anchor comes, and hears."""
+        answered = knock(self.outside)
+        assert answered is not None
+        pid, self.anchor = answered
+        self.assertEqual(pid, os.getpid())
+        self.anchor.send({"hear": 9})
+        for reader in self.reactor.getReaders():
+            reader.doRead()
+        self.link.doRead()
+
+    def adopted(self) -> list[object]:
+        """What the anchor was told that it is to hold."""
+        told = [message for message, _ in self.told()]
+        self.assertEqual(told.pop(), {"do": "ready"})
+        return [message["key"] for message in told if message["do"] == "adopt"]
+
+    def test_waits_for_it(self) -> None:
+        """The kernel starts none, and tells the one that comes everything."""
+        self.lose_anchor()
+        self.come()
+        self.assertEqual((self.adopted(), self.link.anchor), (["door", "a"], 9))
+        self.reactor.advance(AWAITED)
+        self.assertEqual(self.starts, [])
+        self.link.hold("b", [self.file()])
+        self.assertEqual(self.told(), [({"do": "hold", "key": "b"}, 1)])
+
+    def test_needs_it_at_once(self) -> None:
+        """What needs an anchor waits for the one that comes."""
+        self.lose_anchor()
+        answered = knock(self.outside)
+        assert answered is not None
+        _, self.anchor = answered
+        self.anchor.send({"hear": 9})
+        self.link.secure()
+        self.assertEqual((self.adopted(), self.starts), (["door", "a"], []))
+
+    def test_none_comes(self) -> None:
+        """If none comes the kernel starts one itself, and turns to one that comes late."""
+        self.lose_anchor()
+        self.reactor.advance(AWAITED)
+        self.assertEqual(self.starts, [3])
+        self.anchor.send({"hear": 8})
+        self.link.doRead()
+        self.assertEqual(self.adopted(), ["door", "a"])
+        own = self.anchor
+        self.come()
+        self.assertEqual((self.adopted(), self.link.anchor), (["door", "a"], 9))
+        self.assertEqual(own.receive(), ({"do": "drop", "keys": ["door", "a"]}, []))
+        self.assertEqual(own.receive(), ({"do": "goodbye"}, []))
+        self.assertIsNone(own.receive())
 
 
 class SpawnTests(LinkTestCase):

@@ -16,6 +16,7 @@ READ = {
     "XDG_STATE_HOME": "Where ``papa console`` keeps its history, instead of ``~/.local/state``.",
     "NO_COLOR": "No colours, whatever it is set to.",
     "TERM": "``dumb`` means no colours, too.",
+    "FDSTORE": "How many descriptors systemd keeps for the anchor; no child inherits it.",
     "NOTIFY_SOCKET": "Where a kernel tells systemd that it serves; no child inherits it.",
     "WATCHDOG_USEC": "How often systemd wants to hear from a kernel, in microseconds; with ``WATCHDOG_PID``.",
     "WATCHDOG_PID": "Which process is meant by ``WATCHDOG_USEC``.",

@@ -24,6 +24,7 @@ _LOWEST_SPARE: Final = 32
 
 #: Said to papa alone, or said anew to each child.
 _PRIVATE: Final = (
+    "FDSTORE",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",

@@ -22,7 +22,15 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_private_variables_stay(self) -> None:
         """What was said to papa alone is not passed on; everything else is."""
-        private = ["PAPA_RUNTIME_DIR", "PAPA_", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"]
+        private = [
+            "PAPA_RUNTIME_DIR",
+            "PAPA_",
+            "LISTEN_PID",
+            "LISTEN_FDS",
+            "LISTEN_FDNAMES",
+            "NOTIFY_SOCKET",
+            "FDSTORE",
+        ]
         private += ["WATCHDOG_PID", "WATCHDOG_USEC"]
         common = {"PATH": "/bin", "PAPAYA": "fruit", "LISTEN": "x", "EMPTY": ""}
         given = {**dict.fromkeys(private, "x"), **common}

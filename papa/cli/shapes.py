@@ -14,6 +14,7 @@ __all__ = [
     "PRINTED",
     "STREAMS",
     "Closed",
+    "Comparison",
     "Diagnosis",
     "Ending",
     "Event",
@@ -455,6 +456,40 @@ class ScoreCard(TypedDict):
     faults: list[str]
 
 
+class Comparison(TypedDict):
+    """
+    What was lost with a manager that was killed.
+
+    @ivar manager: its name and version. C{seed}: as in a score card.
+    @ivar kills: how often it was killed; C{not_again}: how often it did not come up again within ten seconds.
+    @ivar runs: how many runs of printers began; C{lines}: how many lines they have written.
+    @ivar lines_lost: that were written, and that the manager does not have; C{lines_repeated}, C{lines_mangled}: that
+        it has twice, or not as they were written.
+    @ivar cut_off: runs that could not go on because nobody read what they print.
+    @ivar codes: runs that have exited; C{codes_unknown}: of which the manager does not tell the code or tells another.
+    @ivar doubled: how often a printer ran twice at a time after a kill; C{orphans}: what ran in the end without being
+        the manager's.
+    @ivar connections: to the service that were served; C{connections_failed}: others.
+    """
+
+    seed: int
+    manager: str
+    kills: int
+    not_again: int
+    runs: int
+    lines: int
+    lines_lost: int
+    lines_repeated: int
+    lines_mangled: int
+    cut_off: int
+    codes: int
+    codes_unknown: int
+    doubled: int
+    orphans: int
+    connections: int
+    connections_failed: int
+
+
 PRINTED: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "status": (Status,),
     "show": (Processes,),
@@ -479,7 +514,7 @@ PRINTED: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "serve --daemonize": (Serving,),
     "upgrade": (Upgraded,),
     "shutdown": (Ending,),
-    "torture": (ScoreCard,),
+    "torture": (ScoreCard, Comparison),
 }
 """What each verb prints; of several, one a line, in any order."""
 

@@ -23,7 +23,7 @@ from papa.torture.hunger import KINDS, hungry
 from papa.torture.load import Load
 from papa.torture.score import Score
 
-__all__ = ["torture"]
+__all__ = ["anchored", "torture"]
 
 _PAPA = (sys.executable, "-P", "-m")
 #: How long everything may take to come to its end afterwards, in seconds.
@@ -54,7 +54,7 @@ def torture(
     """
     chance = random.Random(seed)  # noqa: S311 - it need not be hard to guess
     score = Score()
-    with _anchor() as (path, keeper):
+    with anchored() as (path, keeper):
         load = Load(path, score, seed=chance.randrange(1 << 30), printers=printers, lines=lines)
         load.start()
         end = time.monotonic() + seconds
@@ -74,7 +74,7 @@ def torture(
 
 
 @contextmanager
-def _anchor() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def anchored() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Where a kernel at its anchor serves programs, and the process that keeps both; all ends with the context."""
     folder = tempfile.mkdtemp(prefix="papa-torture-")
     path = places.control_path(folder)

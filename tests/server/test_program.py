@@ -482,6 +482,24 @@ class NoRoomTests(SynchronousTestCase):
         self.caller.read()
         self.assertEqual(self.caller.answer(Set(name="x", value="y"), asked)[0], None)
 
+    def test_acknowledgement_on_the_console(self) -> None:
+        """There it is refused in words, and the watch ends; it can be said again after another watch."""
+        console = self.house.console()
+        self.caller.ask(MakeProcess(name="job", args=("/bin/job",)))
+        self.house.child().exit(3)
+        for last in (b"\n", b"q\n"):
+            console.protocol.dataReceived(b"watch processes job\n")
+            self.assertIn(b"closed:job:0.5:3\n", console.transport.value())
+            console.transport.clear()
+            self.house.ledger.refusals = 1
+            console.protocol.dataReceived(last)
+            self.assertIn(b"Error: no memory\n> ", console.transport.value())
+            console.transport.clear()
+        console.protocol.dataReceived(b"watch processes job\n")
+        console.protocol.dataReceived(b"\n")
+        self.assertIn(b"Nothing left to watch\n> ", console.transport.value())
+        self.assertIsNone(self.house.process())
+
     def test_client_goes(self) -> None:
         """An acknowledgement of a client that has gone meanwhile is none."""
         self.caller.ask(MakeProcess(name="job", args=("/bin/job",)))

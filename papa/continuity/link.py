@@ -43,6 +43,12 @@ _LONGEST_PAUSE: Final = 30.0
 _HOLDS: Final = 60.0
 #: How long descriptors that are on their way take at most to arrive, about, in seconds.
 _SHORTLY: Final = 0.001
+#: What the anchor is told of a child as it stands; the rest says which child it is, or goes beside it.
+_SAID: Final = tuple(
+    field.name
+    for field in dataclasses.fields(ChildSpec)
+    if field.name not in ("key", "captured", "descriptors", "listen")
+)
 
 
 @implementer(IHolder, ILine, IReadDescriptor)
@@ -183,8 +189,9 @@ class AnchorLink:
         @raise Error: as L{papa.drivers.starting.start} does.
         @raise SpawnFailed: too if there is no anchor to start it.
         """
-        fields = dataclasses.asdict(dataclasses.replace(spec, descriptors={}, listen=()))
-        del fields["descriptors"], fields["listen"], fields["key"], fields["captured"]
+        # Not asdict(spec), which takes 40 microseconds instead of 9: it copies each argument and variable.
+        fields = {name: getattr(spec, name) for name in _SAID}
+        fields |= {"env": dict(spec.env), "rlimits": dict(spec.rlimits), "identity": dataclasses.asdict(spec.identity)}
         listen = [descriptor for _, descriptor in spec.listen]
         request = {
             "do": "spawn",

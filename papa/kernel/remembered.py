@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from zope.interface import implementer
@@ -18,12 +19,20 @@ _Record = TypeVar("_Record")
 def to_ledger(record: Any) -> dict[str, object]:
     """The fields of a dataclass that differ from their defaults."""
     fields = {}
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        default = field.default_factory() if callable(field.default_factory) else field.default
+    for name, default in _defaults(record.__class__):
+        value = getattr(record, name)
         if value != default:
-            fields[field.name] = dict(value) if isinstance(value, Mapping) else value
+            fields[name] = dict(value) if isinstance(value, Mapping) else value
     return fields
+
+
+@functools.cache
+def _defaults(cls: type[Any]) -> Sequence[tuple[str, object]]:
+    """The fields of a dataclass with their defaults, or with what equals nothing."""
+    return [
+        (field.name, field.default_factory() if callable(field.default_factory) else field.default)
+        for field in dataclasses.fields(cls)
+    ]
 
 
 def from_ledger(cls: type[_Record], fields: Mapping[str, Any]) -> _Record:

@@ -23,7 +23,7 @@ from papa.records import Cursor
 if TYPE_CHECKING:
     from papa.asked.cursors import MoveCursor
     from papa.asked.listings import ListCursors
-    from papa.kernel.processes import HeldProcess
+    from papa.kernel.process import HeldProcess
 
 __all__ = ["Cursors", "HeldCursor"]
 

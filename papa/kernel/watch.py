@@ -12,7 +12,7 @@ from papa.kernel.journal import Place
 from papa.records import Item
 
 if TYPE_CHECKING:
-    from papa.kernel.processes import HeldProcess
+    from papa.kernel.process import HeldProcess
 
 __all__ = ["Reader", "Watch"]
 

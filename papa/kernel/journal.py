@@ -170,9 +170,13 @@ class Journal:
                 block.add(end, stamp, channel)
                 journal._count += 1
                 journal.overhead += _ENTRY_COST
-            # What was captured behind the noted state was within the bound then, but perhaps not acknowledged.
-            journal._bound()
         return journal
+
+    def go_on(self) -> None:
+        """All places of the papa before are there again: let go of what everybody has, and of what is too much."""
+        self._give_back()
+        # What was captured behind the noted state was within the bound then, but perhaps not acknowledged.
+        self._bound()
 
     def state(self) -> State:
         """What must be known of it, beside its tape, to go on with it: for JSON."""
@@ -335,7 +339,7 @@ class Journal:
         for places in (self._holding, self._looking):
             if place in places:
                 places.remove(place)
-        self.give_back()
+        self._give_back()
 
     def take(self, place: Place, limit: int, name: str, invocation: str) -> Iterator[Output | Hole]:
         """
@@ -383,7 +387,7 @@ class Journal:
                 # Its reader knows when the first byte behind the mark was read, which is held no more.
                 holes = (place.hole for place in self._holding if place.mark == mark)
                 self._unread.hole = next(holes, self._unread.hole)
-        self.give_back()
+        self._give_back()
 
     def advance(self, place: Place, mark: int) -> None:
         """A holding reader needs nothing below C{mark} any more."""
@@ -395,10 +399,9 @@ class Journal:
         if mark >= self.head or mark < place.mark:
             mark, place.hole = max(mark, self.head), None
         place.mark, place.block = mark, None
-        self.give_back()
+        self._give_back()
 
-    def give_back(self) -> None:
-        """Let go of what everybody has."""
+    def _give_back(self) -> None:
         wanted = min([self._unread.mark, *(place.mark for place in self._holding)])
         if wanted > self.head:
             self._make_holes(self._looking, wanted)

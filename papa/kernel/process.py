@@ -305,7 +305,7 @@ class HeldProcess:
 
     def go_on(self) -> None:
         """Do what the papa before was about to do."""
-        self.journal.give_back()
+        self.journal.go_on()
         self.count()
         self._perhaps_pause()
         if self.removed and self.exit_code is not None:

@@ -251,6 +251,19 @@ class OutputTests(SynchronousTestCase):
 
     cursors = (("slow", ""), ("quick", "*"))
 
+    def test_overtaken_between_two_kernels(self) -> None:
+        """A cursor is told when what it misses was read, also if the kernel had not noted yet that it was dropped."""
+        child = self.house.child(bufsize=1000)
+        self.house.watch("job", cursor="slow").stop()
+        child.print(b"a" * 900)
+        self.house.wall.now += 1
+        child.print(b"b" * 200)
+        self.assertEqual(self.noted(), 0)
+        before = everything(self.house.watch("job", cursor="slow"))
+        self.house.succeed()
+        self.assertEqual(holes(everything(self.house.watch("job", cursor="slow"))), holes(before))
+        self.assertEqual([(hole.first, hole.last) for hole in holes(before)], [(1_000_000.0, 1_000_000.0)])
+
     def test_cursor_that_has_finished(self) -> None:
         """A cursor that has read a process to its end does not read it again, while another still has to."""
         child = self.house.child()

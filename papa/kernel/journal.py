@@ -29,6 +29,10 @@ _BLOCK: Final = 65536
 #: otherwise cost seventeen times their size.
 _SHORT: Final = 64
 _COALESCE: Final = 0.01
+#: What was read within so many seconds comes as one, of no more bytes than fit into a value of a box: each piece costs
+#: its readers as much as 30 KiB of data.
+_AT_ONCE: Final = 0.001
+_TOGETHER: Final = 65535
 #: What an entry and a block cost beside their data; beyond the allowance it is counted against the bound.
 _ENTRY_COST: Final = 17
 _BLOCK_COST: Final = 512
@@ -345,6 +349,8 @@ class Journal:
         """
         Move a place on, by about C{limit} bytes at most, and give what lies in between.
 
+        What one channel has printed within a millisecond comes as one, with the time of the first.
+
         @param name: put into the records, as C{invocation} is.
         """
         if place.mark < self.head:
@@ -353,29 +359,44 @@ class Journal:
             place.mark, place.hole, place.block = self.head, None, None
             yield Hole(name=name, size=size, first=first, last=last, mark=self.head, invocation=invocation)
         while place.mark < self.tail and limit > 0:
-            if place.block is None:
-                place.block = self._first
-            block = place.block
-            assert block is not None
-            index = block.entry_at(place.mark)
-            if index == len(block.ends):
-                place.block = block.next
-                continue
-            end = min(block.ends[index], place.mark + limit)
-            limit -= end - place.mark
-            data = self._piece(block, place.mark, end)
-            place.mark = end
+            block, index = self._find(place)
+            begin, channel, stamp = place.mark, block.channels[index], block.stamps[index]
+            pieces = [self._move(place, block, min(block.ends[index], begin + limit))]
+            while place.mark < min(self.tail, begin + limit):
+                block, index = self._find(place)
+                end, later = block.ends[index], block.stamps[index] - stamp
+                if end - begin > min(limit, _TOGETHER) or block.channels[index] != channel or not 0 <= later < _AT_ONCE:
+                    break
+                pieces.append(self._move(place, block, end))
+            limit -= place.mark - begin
             yield Output(
                 name=name,
-                channel=block.channels[index],
-                timestamp=block.stamps[index],
-                data=data,
-                mark=end,
+                channel=channel,
+                timestamp=stamp,
+                data=self._data(pieces, begin, place.mark),
+                mark=place.mark,
                 invocation=invocation,
             )
 
-    def _piece(self, block: _Block, begin: int, end: int) -> bytes:
-        return block.piece(begin, end) if self._tape is None else self._tape.read(begin, end - begin)
+    def _find(self, place: Place) -> tuple[_Block, int]:
+        """The block and the index of the entry at a place before the tail."""
+        while True:
+            block = place.block = place.block or self._first
+            assert block is not None
+            index = block.entry_at(place.mark)
+            if index < len(block.ends):
+                return block, index
+            place.block = block.next
+
+    def _move(self, place: Place, block: _Block, end: int) -> bytes:
+        """Move a place on, and give the bytes in between, unless they are on the tape."""
+        begin, place.mark = place.mark, end
+        return b"" if self._tape is not None else block.piece(begin, end)
+
+    def _data(self, pieces: list[bytes], begin: int, end: int) -> bytes:
+        if self._tape is not None:
+            return self._tape.read(begin, end - begin)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def acknowledge(self, mark: int) -> None:
         """Everything below C{mark} is safe; it goes as soon as every holding reader has been given it."""

@@ -40,7 +40,11 @@ class TapedJournal(Journal):
             if self.discarding:
                 os.read(self.pipe[0], 65536)
                 continue
-            self.stored(channel, self.tape.record(self.pipe[0], channel, now), now)
+            left = min(65536, len(data) - begin)
+            while left:
+                size = self.tape.record(self.pipe[0], channel, now)
+                self.stored(channel, size, now)
+                left -= size
             self.release_tape()
 
     def close(self) -> None:

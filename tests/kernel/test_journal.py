@@ -78,7 +78,7 @@ class CoalesceTests(SynchronousTestCase):
     """Single bytes become pieces."""
 
     def pieces(self, *appended: tuple[int, bytes, float]) -> list[tuple[int, bytes, float]]:
-        journal = Journal(100_000)
+        journal = Journal(1 << 20)
         for channel, written, now in appended:
             journal.append(channel, written, now)
         items = taken(journal, journal.join(holding=True))
@@ -100,11 +100,20 @@ class CoalesceTests(SynchronousTestCase):
             self.assertEqual(self.pieces(*apart), list(apart))
 
     def test_long_pieces_stay_apart(self) -> None:
-        """A read of 64 bytes and more keeps its own time."""
+        """A read of 64 bytes and more keeps its own time, to the millisecond."""
         line = b"x" * 64
         self.assertEqual(
-            self.pieces((STDOUT, line, 1.0), (STDOUT, line, 1.001)), [(STDOUT, line, 1.0), (STDOUT, line, 1.001)]
+            self.pieces((STDOUT, line, 1.0), (STDOUT, line, 1.002)), [(STDOUT, line, 1.0), (STDOUT, line, 1.002)]
         )
+
+    def test_long_pieces_at_once(self) -> None:
+        """Reads within a millisecond come as one, as long as that fits into a value of a box, and is of one channel."""
+        long = bytes(range(250)) * 80
+        read = [(STDOUT, long, 1.0 + number / 10_000) for number in range(5)]
+        self.assertEqual(self.pieces(*read), [(STDOUT, long * 3, 1.0), (STDOUT, long * 2, 1.0003)])
+        read[1] = (STDERR, b"x", 1.0001)
+        self.assertEqual([data for _, data, _ in self.pieces(*read)], [long, b"x", long * 3])
+        self.assertEqual([len(data) for _, data, _ in self.pieces((STDOUT, bytes(65536), 1.0))], [65536])
 
 
 class BoundTests(SynchronousTestCase):

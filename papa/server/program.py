@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport, IUNIXTransport
 from twisted.internet.protocol import Factory, connectionDone
@@ -35,6 +36,8 @@ from papa.wire.boxes import Box
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
 
 __all__ = ["Program", "ProgramFactory"]
+
+_Found = TypeVar("_Found")
 
 #: How much output is taken from a watch at a time, in bytes: with 64 KiB it takes a fifth longer.
 _CHUNK: Final = 1 << 18
@@ -172,15 +175,20 @@ class Program(amp.BinaryBoxProtocol):
         """Bytes from the client, or nothing, to go on with those that came before."""
         if not self._open:
             return
+        self._read(lambda: self._reader.receive(data))
+        while self._open and not self.paused and (box := self._read(self._reader.take)) is not None:
+            self.ampBoxReceived(box)
+
+    def _read(self, read: Callable[[], _Found]) -> _Found | None:
+        """Do something of the reader's; what it can do no more is said, and ends the connection."""
         try:
-            self._reader.receive(data)
-            while self._open and not self.paused and (box := self._reader.take()) is not None:
-                self.ampBoxReceived(box)
+            return read()
         except LimitReached as error:
             self.hang_up(str(error))
         except MemoryError:
-            # Of a box that is not whole yet nothing was done.
+            # Of a box that is not whole yet nothing was done; of one whose answer there is no memory for, it may be.
             self.hang_up("There is no memory for this request", LimitReached)
+        return None
 
     def send(self, *said: Box) -> None:
         """Say something."""

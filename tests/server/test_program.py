@@ -55,7 +55,7 @@ from papa.records import Closed, Event, Hole, Output, Process, Socket
 from papa.server.attendance import Attendance
 from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
-from papa.wire import program
+from papa.wire import boxes, program
 from papa.wire.boxes import MAX_VALUE, Box, BoxReader, read_all, serialize
 from papa.wire.messages import (
     PROTOCOL_VERSION,
@@ -499,6 +499,20 @@ class NoRoomTests(SynchronousTestCase):
         console.protocol.dataReceived(b"\n")
         self.assertIn(b"Nothing left to watch\n> ", console.transport.value())
         self.assertIsNone(self.house.process())
+
+    def test_answer(self) -> None:
+        """There is none to answer with: nobody is told that nothing was done, since it was."""
+
+        def no_memory(box: Box) -> bytes:
+            raise MemoryError
+
+        said = program.request_bytes(Set(name="x", value="y"), 1)
+        patch = self.patch(boxes, "serialize", no_memory)
+        with self.assertRaises(MemoryError):
+            self.caller.protocol.dataReceived(said)
+        patch.restore()
+        self.assertEqual(self.caller.read(), [])
+        self.assertEqual(self.house.kernel.get(Get(name="x")), "y")
 
     def test_client_goes(self) -> None:
         """An acknowledgement of a client that has gone meanwhile is none."""

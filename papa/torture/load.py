@@ -196,7 +196,7 @@ class Load:
                 with self._score.waiting():
                     number += self._is_set(papa, str(number + 1))
                 with self._score.waiting():
-                    found = papa.get("number")
+                    found = self._insist(lambda: papa.get("number"))
                 if (found or "0") != str(number):
                     self._score.fault("values", f"{found!r} instead of {number}")
                 self._score.values += 1

@@ -141,9 +141,9 @@ def _starve(path: str, score: Score, chance: random.Random) -> None:
         return
     kind = chance.choice(KINDS)
     with suppress(ProcessLookupError), _handle(pid) as handle:
+        before = _meal(path)
         with hungry(pid, kind, chance):
-            if kind == "memory":
-                _feed(path, score, chance)
+            kept = _feed(path, before, chance) if kind == "memory" else before
             ended = select.select([handle], [], [], _HUNGER)[0]
             if not ended and chance.random() < _KILLED_HUNGRY:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
@@ -151,19 +151,24 @@ def _starve(path: str, score: Score, chance: random.Random) -> None:
         score.starve(kind)
         if ended:
             score.killed("starved to death")
+        if _meal(path) != kept:
+            score.fault("values", "a large value is not what was last set")
 
 
-def _feed(path: str, score: Score, chance: random.Random) -> None:
+def _feed(path: str, before: str | None, chance: random.Random) -> str | None:
     """Give it more to keep than it may have room for: it keeps all or nothing of that, and says which."""
     meal = str(chance.random()) * chance.randrange(1 << chance.randrange(10, 18))
     with Papa(path, connection_timeout=_PATIENCE) as papa:
-        before = papa.get("meal")
         try:
             papa.set("meal", meal)
         except LimitReached:
-            meal = before or ""
-        if (papa.get("meal") or "") != meal:
-            score.fault("values", f"a value of {len(meal)} characters is not what was set")
+            return before
+    return meal or None
+
+
+def _meal(path: str) -> str | None:
+    with Papa(path, connection_timeout=_PATIENCE) as papa:
+        return papa.get("meal")
 
 
 @contextmanager

@@ -136,8 +136,7 @@ def installed(program: str, package: str) -> str:
 
     @raise Unreachable: if it is nowhere.
     """
-    beside = os.path.dirname(sys.executable)
-    found = shutil.which(program, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    found = shutil.which(program, path=os.path.dirname(sys.executable)) or shutil.which(program)
     if found is None:
         raise Unreachable(f"{program} is not installed here: pip install {package}")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import resource
@@ -12,7 +11,6 @@ import time
 from twisted.trial.unittest import SkipTest
 
 import papa
-from papa.errors import LimitReached
 from papa.records import Closed, Item, Output
 from tests.support import PATIENCE, KernelTestCase, until
 
@@ -59,11 +57,12 @@ class ClockTests(KernelTestCase):
         pid = self.client.kernel_pid
         assert pid is not None
         before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        printed = os.path.join(self.folder, "printed")
-        self.client.make_process("job", "/bin/sh", ["-c", f"read x; echo text; : > {printed}"], stdin=papa.PIPE)
+        go, printed = os.path.join(self.folder, "go"), os.path.join(self.folder, "printed")
+        os.mkfifo(go)
+        self.client.make_process("job", "/bin/sh", ["-c", f"read x < {go}; echo text; : > {printed}"])
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, before[1]))
-        with contextlib.suppress(LimitReached):
-            self.client.write_process("job", b"go\n")
+        with open(go, "w", encoding="ascii") as fifo:
+            fifo.write("go\n")
         until(lambda: os.path.exists(printed), "its output")
         for _ in range(2):
             self.client.list_values("none")

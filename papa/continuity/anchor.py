@@ -26,10 +26,11 @@ from papa.continuity.dump import STATE, dump
 from papa.continuity.kept import Kept
 from papa.continuity.kernels import READY_WITHIN, KernelProcess, how
 from papa.continuity.orphans import Orphans, adopt_orphans
+from papa.continuity.signals import reaped, signal_pipe
 from papa.continuity.store import Store
 from papa.continuity.succession import Succession
 from papa.daemon.logfile import LogFile
-from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
+from papa.drivers.inheritance import DescriptorLimit, shut_descriptors
 from papa.records import UNKNOWN_EXIT
 
 __all__ = ["Anchor", "main"]
@@ -74,18 +75,13 @@ class Anchor:
             "upgrade": self._upgrade,
         }
 
-    def follow(self, pid: int, line: int, kernels: int) -> None:
+    def follow(self, kernel: KernelProcess, kernels: int) -> None:
         """
         Be the anchor of a kernel that has lost the one before, and will tell what that had held.
 
-        @param line: descriptor of the line to it.
         @param kernels: how many there have been.
         """
-        self._kernels = kernels
-        self._follow(KernelProcess(self._next.argv, pid, Channel(line)))
-
-    def _follow(self, kernel: KernelProcess) -> None:
-        self._kernel = kernel
+        self._kernel, self._kernels = kernel, kernels
         if self._orphans.watch(kernel.pid) is not None:
             self._kernel_ended(kernel, UNKNOWN_EXIT)
             return
@@ -98,15 +94,12 @@ class Anchor:
         anchor._log = LogFile(state["log"]) if state["log"] else None
         anchor._next = Succession(state["argv"], state["previous"])
         anchor._kernels, anchor._has_served = state["kernels"], True
-        anchor._limit = DescriptorLimit(state["limit"])
+        anchor._limit, anchor._missed = DescriptorLimit(state["limit"]), bytes(state["signals"])
         anchor._store = Store(_say, state["limit"], state.get("stored", ()))
         anchor._kept.go_on(state["held"], state["children"])
-        for handle, pid in state["orphans"]:
-            anchor._orphans.watch(pid, handle)
-            os.close(handle)
+        anchor._orphans.go_on(state["orphans"])
         anchor._kernel = KernelProcess.serving(state["argv"], state["pid"], state["line"], state["spare"])
         anchor._next.spare_at = None if state["spare"] else time.monotonic()
-        anchor._missed = bytes(state["signals"])
         return anchor
 
     def _begin_anew_if_due(self) -> None:
@@ -146,13 +139,7 @@ class Anchor:
         self._limit.raise_to_most()
         adopt_orphans()
         shut_descriptors()
-        self._signals, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, *_PASSED_ON):
-            signal.signal(number, lambda *_: None)
-        # An anchor that was begun anew has had signals blocked until now.
-        reset_signals()
-        os.write(writing, self._missed + bytes([signal.SIGCHLD]))
+        self._signals = signal_pipe((signal.SIGCHLD, *_PASSED_ON), self._missed + bytes([signal.SIGCHLD]))
         self._come_back()
         while self._exit_code is None:
             self._start_if_due()
@@ -173,7 +160,7 @@ class Anchor:
             _say("what an anchor before has held is here: this one goes on with it")
             kernel = KernelProcess.behind(self._next.argv, self._kept.held.get(KEY, ()))
             if kernel is not None:
-                self._follow(kernel)
+                self.follow(kernel, self._kernels)
 
     # What happens
 
@@ -206,7 +193,8 @@ class Anchor:
 
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:
-            self._reap()
+            for pid, code in reaped():
+                self._ended(pid, code)
         if signal.SIGHUP in numbers and self._log is not None:
             self._log.reopen()
         for number in numbers - {signal.SIGCHLD}:
@@ -233,16 +221,6 @@ class Anchor:
             kernel.signal(signal.SIGKILL)
         kernel.hang_up()
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
-            self._ended(ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
-
     def _ended(self, pid: int, code: int) -> None:
         if self._kernel is not None and pid == self._kernel.pid:
             self._kernel_ended(self._kernel, code)
@@ -250,12 +228,7 @@ class Anchor:
             self._successor_ended(self._successor, code)
         elif self._next.spare is not None and pid == self._next.spare.pid:
             self._next.dismiss()
-        else:
-            self._child_ended(pid, code)
-
-    def _child_ended(self, pid: int, code: int) -> None:
-        key = self._kept.ended(pid, code)
-        if key is not None and self._kernel is not None and self._kernel.served:
+        elif (key := self._kept.ended(pid, code)) is not None and self._kernel is not None and self._kernel.served:
             self._kernel.say({"exited": key, "code": code})
 
     # What a kernel asks for
@@ -418,7 +391,7 @@ def main(arguments: Sequence[str]) -> int:
         return Anchor(argv, words).run()
     line, pid, kernels = (int(word.partition("=")[2]) for word in words[:3])
     anchor = Anchor(argv, words[3:])
-    anchor.follow(pid, line, kernels)
+    anchor.follow(KernelProcess([*argv, *words[3:]], pid, Channel(line)), kernels)
     return anchor.run()
 
 

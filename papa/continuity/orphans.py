@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -50,6 +51,12 @@ class Orphans:
             self._ready.register(own, select.EPOLLIN)
             return None
         return UNKNOWN_EXIT
+
+    def go_on(self, watched: Iterable[tuple[int, int]]) -> None:
+        """See the ends of these, each a pidfd and a pid, that another program has watched in this process."""
+        for handle, pid in watched:
+            self.watch(pid, handle)
+            os.close(handle)
 
     def ended(self) -> list[tuple[int, int]]:
         """Pid and exit code of those that have, each once."""

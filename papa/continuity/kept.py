@@ -42,6 +42,8 @@ class Kept:
         self.held: dict[str, list[int]] = {}
         self.children: dict[str, Child] = {}
         self.changed: dict[str, None] = {}
+        # The keys of children that run, by pid.
+        self._running: dict[int, str] = {}
 
     def hold(self, key: str, descriptors: Sequence[int]) -> None:
         """Keep these, in place of what was kept under the key."""
@@ -56,7 +58,13 @@ class Kept:
         """Keep what was kept under these descriptors, and children by pid and exit code."""
         for key, descriptors in held.items():
             self.hold(key, descriptors)
-        self.children = {key: Child(pid, code) for key, (pid, code) in children.items()}
+        for key, (pid, code) in children.items():
+            self._keep(key, pid, code)
+
+    def _keep(self, key: str, pid: int, code: int | None) -> None:
+        self.children[key] = Child(pid, code)
+        if code is None:
+            self._running[pid] = key
 
     def state(self) -> dict[str, Any]:
         """What L{go_on} is to be told."""
@@ -75,7 +83,9 @@ class Kept:
             self.changed[key] = None
             for descriptor in self.held.pop(key, ()):
                 os.close(descriptor)
-            self.children.pop(key, None)
+            child = self.children.pop(key, None)
+            if child is not None and self._running.get(child.pid) == key:
+                del self._running[child.pid]
 
     def adopt(self, key: str, pid: int, code: int | None, orphans: Orphans) -> None:
         """
@@ -83,10 +93,10 @@ class Kept:
 
         @param orphans: tells of its end.
         """
-        child = self.children[key] = Child(pid, code)
-        self.changed[key] = None
         if code is None:
-            child.code = orphans.watch(pid, *filter(is_handle, self.held[key][-1:]))
+            code = orphans.watch(pid, *filter(is_handle, self.held[key][-1:]))
+        self._keep(key, pid, code)
+        self.changed[key] = None
 
     def take_up(
         self, key: str, descriptors: Sequence[int], pid: int | None, code: int | None, orphans: Orphans
@@ -128,7 +138,7 @@ class Kept:
         finally:
             for descriptor in (*streams.values(), *inherited.values(), *(each for _, each in listen)):
                 os.close(descriptor)
-        self.children[key] = Child(pid)
+        self._keep(key, pid, None)
         self.hold(key, [*kept, *handle_of(pid)])
         return {"spawned": key, "pid": pid}, self.held[key][len(kept) :]
 
@@ -138,12 +148,11 @@ class Kept:
 
         @return: the key, if it was a child.
         """
-        for key, child in self.children.items():
-            if child.pid == pid and child.code is None:
-                child.code = code
-                self.changed[key] = None
-                return key
-        return None
+        key = self._running.pop(pid, None)
+        if key is not None:
+            self.children[key].code = code
+            self.changed[key] = None
+        return key
 
 
 def _spec(fields: dict[str, Any], inherited: dict[int, int], listen: tuple[tuple[str, int], ...]) -> ChildSpec:

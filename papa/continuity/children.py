@@ -18,6 +18,7 @@ from papa.continuity.feed import Feed
 from papa.continuity.link import AnchorLink
 from papa.continuity.tape import Scratch, Tape
 from papa.drivers.children import Child, Pipes, captured_channels
+from papa.drivers.crowd import Crowd
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import inheritable_environment
 from papa.errors import SpawnFailed
@@ -64,6 +65,7 @@ class AnchoredChild(Child):
         link: AnchorLink,
         wall: Callable[[], float],
         reactor: Any,
+        crowd: Crowd,
         spec: ChildSpec,
         *args: Any,
         feed: Feed,
@@ -75,14 +77,14 @@ class AnchoredChild(Child):
         self._feed = feed
         self._paused = False
         self.held = True
-        super().__init__(reactor, spec, *args, **kwargs)
+        super().__init__(reactor, crowd, spec, *args, **kwargs)
         link.when_exited(f"process {spec.key}", self.exited)
         if 0 in self.pipes and (feed.waiting or feed.closes):
             self.pipes[0].disconnecting = feed.closes
             self._start_sending()
 
     def _reader(self, stream: int, end: int) -> process.ProcessReader:
-        return _Recorder(self._reactor, self, stream, end)
+        return _Recorder(self._crowd, self, stream, end)
 
     def _writer(self, end: int) -> process.ProcessWriter:
         return _Sender(self._reactor, self, 0, end, forceReadHack=True)
@@ -209,6 +211,7 @@ class AnchoredChildren:
 
     def __init__(self, reactor: Any, link: AnchorLink, scratch: Scratch, wall: Callable[[], float]) -> None:
         self._reactor = reactor
+        self._crowd = Crowd(reactor)
         self._link = link
         self._scratch = scratch
         self._wall = wall
@@ -259,6 +262,7 @@ class AnchoredChildren:
             self._link,
             self._wall,
             self._reactor,
+            self._crowd,
             spec,
             observer,
             pid=pid,

@@ -41,6 +41,8 @@ __all__ = ["AnchorLink"]
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
 _HOLDS: Final = 60.0
+#: How much is heard before clients have their turn: each may be an end, which takes 0.2 ms.
+_TURN: Final = 32
 #: How long descriptors that are on their way take at most to arrive, about, in seconds.
 _SHORTLY: Final = 0.001
 #: What the anchor is told of a child as it stands; the rest says which child it is, or goes beside it.
@@ -387,7 +389,9 @@ class AnchorLink:
         """Hear what the anchor tells."""
         channel = self._channel
         try:
-            while channel is not None and channel is self._channel:
+            for _ in range(_TURN):
+                if channel is None or channel is not self._channel:
+                    return
                 told = channel.receive(wait=False)
                 if told is None:
                     # In a turn of its own: the reactor takes whatever is registered now for what has ended.

@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess
+from papa.drivers.crowd import Crowd
 from papa.drivers.handles import exit_code
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import DescriptorLimit
@@ -55,7 +56,7 @@ class _OutputReader(process.ProcessReader):
 
 
 class _ExitReader:
-    """A pidfd in the reactor: readable once the child has exited."""
+    """A pidfd in the crowd: readable once the child has exited."""
 
     def __init__(self, child: OwnChild, handle: int) -> None:
         self._child = child
@@ -77,17 +78,20 @@ class _ExitReader:
 class _Capture(ProcessProtocol):
     """Tells the kernel's observer what Twisted tells a protocol."""
 
-    def __init__(self, observer: IChildObserver, channels: set[int]) -> None:
+    def __init__(self, observer: IChildObserver, channels: int) -> None:
+        """
+        @param channels: how many are captured.
+        """
         self._observer = observer
         self._open = channels
-        self._captures = bool(channels)
+        self._captures = channels > 0
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         self._observer.output_arrived(childFD, data)
 
     def childConnectionLost(self, childFD: int) -> None:
-        if childFD in self._open:
-            self._open.remove(childFD)
+        if childFD:
+            self._open -= 1
             if not self._open:
                 self._observer.output_ended()
 
@@ -128,6 +132,7 @@ class Child(process.Process):
     def __init__(
         self,
         reactor: Any,
+        crowd: Crowd,
         spec: ChildSpec,
         observer: IChildObserver,
         *,
@@ -137,14 +142,16 @@ class Child(process.Process):
         tape: ITape | None = None,
     ) -> None:
         """
+        @param crowd: watches what comes of it.
         @param ends: papa's ends of its pipes, by stream.
         @param handle: a pidfd of it.
         """
-        captured = set(captured_channels(spec))
+        captured = captured_channels(spec)
         # Not Process.__init__, which starts a program.
-        protocol = _Capture(observer, captured & set(ends))
+        protocol = _Capture(observer, sum(stream in ends for stream in captured))
         process._BaseProcess.__init__(self, protocol)
         self._reactor = reactor
+        self._crowd = crowd
         self.tape = tape
         self.pid = self.child_pid = pid
         self.observer = observer
@@ -160,7 +167,7 @@ class Child(process.Process):
         protocol.makeConnection(self)
 
     def _reader(self, stream: int, end: int) -> process.ProcessReader:
-        return _OutputReader(self._reactor, self, stream, end)
+        return _OutputReader(self._crowd, self, stream, end)
 
     def _writer(self, end: int) -> process.ProcessWriter:
         return process.ProcessWriter(self._reactor, self, 0, end, forceReadHack=True)
@@ -260,7 +267,7 @@ class OwnChild(Child):
             self._reactor.callLater(0, process.registerReapProcessHandler, self.child_pid, self)
             return
         self._exit_reader = _ExitReader(self, self._handle)
-        self._reactor.addReader(self._exit_reader)
+        self._crowd.addReader(self._exit_reader)
 
     def reapProcess(self) -> None:
         """Take the exit status, if it is there."""
@@ -271,12 +278,12 @@ class OwnChild(Child):
             pid, status = os.waitpid(self.child_pid, os.WNOHANG)
         except ChildProcessError:
             # Nobody else may do that in papa; but a pidfd that stays readable would never let it rest.
-            self._reactor.removeReader(self._exit_reader)
+            self._crowd.removeReader(self._exit_reader)
             self._log.error("child {pid} was reaped by somebody else", pid=self.child_pid)
             self.exited(exit_code(self.child_pid, self._handle))
             return
         if pid:
-            self._reactor.removeReader(self._exit_reader)
+            self._crowd.removeReader(self._exit_reader)
             self.processEnded(status)
 
 
@@ -331,6 +338,7 @@ class SystemChildren:
         @param limit: gives each child the limit of open files that papa was started with.
         """
         self._reactor = reactor
+        self._crowd = Crowd(reactor)
         self._limit = limit
 
     def identity(self, spec: MakeProcess) -> Identity:
@@ -341,7 +349,7 @@ class SystemChildren:
         """Start a program."""
         with Pipes(spec) as pipes:
             pid = start(spec, pipes.theirs, self._limit)
-        child = OwnChild(self._reactor, spec, observer, pid=pid, ends=pipes.ours)
+        child = OwnChild(self._reactor, self._crowd, spec, observer, pid=pid, ends=pipes.ours)
         child.await_exit()
         return child
 

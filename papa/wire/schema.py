@@ -154,7 +154,7 @@ class _Field:
     """
     A field of a record.
 
-    @ivar default: what it may be without being said; L{dataclasses.MISSING} where there is no such value.
+    @ivar default: what it may be without being said; C{dataclasses.MISSING} where there is no such value.
     @ivar optional: whether it may be left out.
     """
 

@@ -131,10 +131,12 @@ class FeedTests(TidyTestCase):
         pid = os.fork()
         if not pid:
             try:
+                os.write(answering, b"!")
                 _send_lines(Feed(sys.exit, [self.files[0]]), self.pipe, number, answering)
             finally:
                 os._exit(1)
         os.close(answering)
+        os.read(answers, 1)  # It has begun.
         taken, deadline = b"", time.monotonic() + after
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self.reading], [], [], left)[0]:

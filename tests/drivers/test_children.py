@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import gc
 import os
 import resource
 import shutil
@@ -43,7 +44,8 @@ _SLEEP = ("/bin/sleep", "1000")
 
 
 def open_files() -> list[int]:
-    """The descriptors that this process has open."""
+    """The descriptors that this process has open, but for those of what is not used any more."""
+    gc.collect()
     found = []
     for name in os.listdir("/proc/self/fd"):
         # But for the one that the listing was read from.

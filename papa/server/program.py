@@ -39,7 +39,7 @@ __all__ = ["Program", "ProgramFactory"]
 
 _Found = TypeVar("_Found")
 
-#: How much output is taken from a watch at a time, in bytes: with 64 KiB it takes a fifth longer.
+#: How much output is taken from a watch at a time, in bytes: with 64 KiB it takes one and a half times as long.
 _CHUNK: Final = 1 << 18
 #: How many bytes of answers may wait for the client before its commands are read no more.
 _MOST_UNSENT: Final = 1 << 16

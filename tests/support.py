@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -353,15 +353,18 @@ class KernelTestCase(SynchronousTestCase):
     """
     Tests that start real kernels; each test has a runtime folder of its own.
 
-    Coverage counts what is done by the processes that the tests of a part start, not by those of functional tests.
+    Coverage counts what is done by the processes that the tests of a part start; of those that functional tests start,
+    only where these show what no other can.
     """
+
+    counted: ClassVar[bool] = False
 
     def setUp(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="papa-test-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         runtime = os.path.join(self.folder, "run")
         self.environ = {**plain_environ(), "PAPA_RUNTIME_DIR": runtime}
-        if type(self).__module__.startswith("tests.functional."):
+        if type(self).__module__.startswith("tests.functional.") and not self.counted:
             self.environ = unmeasured(self.environ)
 
     def twistd(self, *options: str) -> RealKernel:

@@ -9,8 +9,8 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -41,6 +41,8 @@ __all__ = ["AnchorLink"]
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
 _HOLDS: Final = 60.0
+#: How many descriptors are left for clients when no child can be started any more.
+_FOR_CLIENTS: Final = 4
 #: How much is heard before clients have their turn: each may be an end, which takes 0.2 ms.
 _TURN: Final = 32
 #: How long descriptors that are on their way take at most to arrive, about, in seconds.
@@ -209,10 +211,10 @@ class AnchorLink:
             raise LimitReached(f"Cannot start {spec.args[0]!r}: it is given too many sockets: {count} descriptors")
         try:
             try:
-                message, descriptors = self._answer(key, request, beside)
+                message, descriptors = self._answer(key, request, beside, len(kept))
             except ConnectionResetError:
                 # The anchor went without having heard it, so it was not done.
-                message, descriptors = self._answer(key, request, beside)
+                message, descriptors = self._answer(key, request, beside, len(kept))
         except ConnectionError as error:
             # It may have been started all the same, and nobody would know of it.
             for pid in end_strays(streams.values()):
@@ -227,15 +229,13 @@ class AnchorLink:
         return message["pid"], descriptors[0] if descriptors else None
 
     def _answer(
-        self, key: str, request: Mapping[str, Any], beside: Sequence[int]
+        self, key: str, request: Mapping[str, Any], beside: Sequence[int], kept: int
     ) -> tuple[Mapping[str, Any], list[int]]:
         """What comes of asking for a child."""
-        # Once it was started it is too late to find that there is no number left for its pidfd.
-        reserved = os.open(os.devnull, os.O_RDONLY)
-        try:
+        # Once it was started it is too late to find that there is no number left for its pidfd, and for duplicates of
+        # that and of what is kept; nor should there be none for those who want to know of it.
+        with _reserved(1 + kept + 1 + _FOR_CLIENTS):
             self._ask(request, beside)
-        finally:
-            os.close(reserved)
         while True:
             message, descriptors = self._next()
             if key in (message.get("spawned"), message.get("failed")):
@@ -431,6 +431,23 @@ class AnchorLink:
             self.retire()
         elif "hear" in message:
             self._hand_over(message["hear"])
+
+
+@contextmanager
+def _reserved(count: int) -> Iterator[None]:
+    """
+    Have so many numbers of descriptors kept for later.
+
+    @raise OSError: if there are fewer.
+    """
+    reserved = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        for _ in range(count - 1):
+            reserved.append(os.dup(reserved[0]))
+        yield
+    finally:
+        for descriptor in reserved:
+            os.close(descriptor)
 
 
 def _send_when_possible(channel: Channel, message: Mapping[str, Any], descriptors: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import select
 import struct
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -133,6 +134,8 @@ class Tape:
         @raise OSError: if there is no room.
         """
         if self._data < 0:
+            if _has_ended(pipe):
+                return 0  # What has printed nothing needs no files.
             self._make()
         if self._unnoted is not None:
             self._note(*self._unnoted)
@@ -227,3 +230,10 @@ class Tape:
             os.close(self._data)
             os.close(self._index)
             self._data = self._index = -1
+
+
+def _has_ended(pipe: int) -> bool:
+    """Whether nothing is in a pipe, and nobody is left to put anything there."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    return poll.poll(0) == [(pipe, select.POLLHUP)]

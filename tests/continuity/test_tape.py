@@ -123,6 +123,16 @@ class TapeTests(TidyTestCase):
         os.close(self.writing)
         self.assertEqual(self.tape.record(self.reading, STDOUT, 1.0), 0)
 
+    def test_ended_in_silence(self) -> None:
+        """Of a pipe from which nothing has come before its end there is nothing to keep, so nothing is made."""
+        os.close(self.writing)
+        self.assertEqual((self.tape.record(self.reading, STDOUT, 1.0), self.files), (0, []))
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        os.write(writing, b"last")
+        os.close(writing)
+        self.assertEqual([self.tape.record(reading, STDOUT, 1.0) for _ in range(2)], [4, 0])
+
     def test_entries(self) -> None:
         """What was noted is found by another kernel, from any entry on."""
         for number, (data, channel) in enumerate(((b"one", STDOUT), (b"two!", STDERR), (b"three", STDOUT))):

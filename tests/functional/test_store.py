@@ -34,6 +34,8 @@ while True:
 class StoreTestCase(KernelTestCase):
     """Tests with a kernel that a service manager looks after."""
 
+    counted = True
+
     most = 512
 
     def setUp(self) -> None:

@@ -26,6 +26,8 @@ from tests.support import PATIENCE, KernelTestCase, RealKernel, Talk, until
 class TlsTestCase(KernelTestCase):
     """Tests with a key, a certificate and an authority."""
 
+    counted = True
+
     def setUp(self) -> None:
         super().setUp()
         self.authority = Authority(self.folder)

@@ -192,17 +192,22 @@ class AnchoredChild(Child):
 
     def discard(self) -> None:
         """Its output is read, and nobody has it."""
-        if self.tape is not None:
-            self.tape.close()
-            self.tape = None
-            self._link.drop(f"tape {self._key}")
+        self._link.drop(*self._close_tape())
+
+    def _close_tape(self) -> list[str]:
+        """Have none any more; the key that it was held under."""
+        if self.tape is None:
+            return []
+        self.tape.close()
+        self.tape = None
+        return [f"tape {self._key}"]
 
     def forget(self) -> None:
         """Have the anchor let go of it."""
         self.held = False
-        self.discard()
         self._feed.close()
-        self._link.drop(f"process {self._key}", f"stdin {self._key}", f"input {self._key}")
+        keys = (f"process {self._key}", f"stdin {self._key}", f"input {self._key}")
+        self._link.drop(*self._close_tape(), *keys)
 
 
 @implementer(IChildDriver)

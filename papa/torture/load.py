@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import socket
 import sys
 import threading
@@ -21,6 +22,8 @@ __all__ = ["Load"]
 _PYTHON = (sys.executable, "-S", "-E")
 _CURSOR = "torture"
 _BETWEEN_CONNECTIONS = 0.001
+#: How long a reader waits at most before it looks whether it is still to read, in seconds.
+_LOOK_UP = 0.1
 _BETWEEN_ATTEMPTS = 0.01
 
 _Answer = TypeVar("_Answer")
@@ -133,6 +136,9 @@ class Load:
         """Read what they print, to the last byte."""
         with self._client() as papa, papa.watch_processes("printer.*", cursor=_CURSOR) as watcher:
             while self._readers or not self._all_printed.is_set():
+                # Between the end of the last one and the word that it was the last, nothing comes any more.
+                if not watcher.ready and not select.select([watcher], [], [], _LOOK_UP)[0]:
+                    continue
                 for item in self._insist(watcher.read_items) or ():
                     self._take(item)
                 self._insist(watcher.acknowledge)

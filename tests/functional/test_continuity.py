@@ -456,6 +456,8 @@ class OrdealTests(KernelTestCase):
 class ShortageTests(KernelTestCase):
     """Few descriptors."""
 
+    counted = True
+
     def test_as_many_as_there_may_be(self) -> None:
         """Whatever a kernel holds, another can go on with it: as many are refused before it is too much."""
         anchor = self.serve("--anchor", "-u", os.path.join(self.folder, "console.sock"), under=limited_to(64, 160))
@@ -514,6 +516,8 @@ class HungerTests(AnchoredTestCase):
 
 class AnchorTests(KernelTestCase):
     """The anchor itself."""
+
+    counted = True
 
     def test_small(self) -> None:
         """It knows nothing of Twisted, nor of anything else but the standard library."""

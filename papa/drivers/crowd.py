@@ -29,7 +29,7 @@ class Crowd:
 
     def __init__(self, reactor: Any) -> None:
         """
-        @param reactor: an L{IReactorFDSet<twisted.internet.interfaces.IReactorFDSet>}.
+        @param reactor: an C{IReactorFDSet}.
         """
         self._reactor = reactor
         self._epoll = select.epoll()

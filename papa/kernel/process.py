@@ -365,12 +365,11 @@ class HeldProcess:
         for cursor in list(self.cursors):
             cursor.drop(self)
         self.journal.discard()
-        if self.exit_code is not None:
-            self._registry.forget(self)
-            return
         with suppress(LimitReached):
             self.settle()
         self.child.discard()
+        if self.exit_code is not None:
+            self._registry.forget(self)
 
 
 def spec_of(key: str, request: MakeProcess, identity: Identity) -> ChildSpec:

@@ -347,6 +347,15 @@ class OverflowTests(SynchronousTestCase):
         items = everything(watch)
         self.assertEqual((data(items), ends(items)), (b"in the pipe", [("job", 0)]))
 
+    def test_removed_after_its_exit(self) -> None:
+        """One that has exited while it waited for room is read to its end when it is removed: its pipes are closed."""
+        house = House()
+        child = house.child(bufsize=10, overflow="block")
+        child.print(b"x" * 12)
+        child.exit(0)
+        remove(house, "job")
+        self.assertFalse(child.paused)
+
     def test_block_waits_for_the_slowest(self) -> None:
         """It goes on when the last watcher has been given enough, or has gone."""
         house = House()

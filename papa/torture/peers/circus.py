@@ -13,9 +13,7 @@ import re
 import shlex
 import socket
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
-from glob import glob
 from importlib import metadata
 
 from papa.torture.peers.manager import Daemon, Plan, installed
@@ -94,12 +92,6 @@ class Circus(Daemon):
         if self._listener is not None:
             self._listener.terminate()
             self._listener.wait()
-
-    def lines(self) -> Iterator[bytes]:
-        """What is in the files of standard output."""
-        for name in glob(self._plan.path("out.*")):
-            with open(name, "rb") as file:
-                yield from file
 
     def codes(self) -> dict[int, int]:
         """What was told to the listener."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from glob import glob
 from importlib import metadata
 
 from papa.client.blocking import Papa
@@ -90,12 +88,6 @@ class Held:
                 if process["running"]:
                     os.kill(process["pid"], signal.SIGKILL)
         self._stack.close()
-
-    def lines(self) -> Iterator[bytes]:
-        """What is in the files."""
-        for name in glob(self._plan.path("out.*")):
-            with open(name, "rb") as file:
-                yield from file
 
     def codes(self) -> dict[int, int]:
         """What the manager was told."""

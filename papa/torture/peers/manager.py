@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from glob import glob
 from typing import Final, Protocol
 
 from papa.errors import Unreachable
@@ -52,6 +53,12 @@ class Plan:
         """Of a file of the manager's."""
         return os.path.join(self.folder, name)
 
+    def lines(self) -> Iterator[bytes]:
+        """What the manager has put into its files of standard output, one for each printer."""
+        for name in glob(self.path("out.*")):
+            with open(name, "rb") as file:
+                yield from file
+
 
 class Manager(Protocol):
     """
@@ -74,9 +81,6 @@ class Manager(Protocol):
 
     def end(self) -> None:
         """End it in order, and all that it runs."""
-
-    def lines(self) -> Iterator[bytes]:
-        """The lines that it has captured."""
 
     def codes(self) -> dict[int, int]:
         """The exit codes that it has told, by process id."""

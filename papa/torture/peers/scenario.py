@@ -99,7 +99,8 @@ def compare(name: str, *, seed: int, kills: int, printers: int) -> Comparison:
         os.mkdir(notes)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        manager = PEERS[name](Plan(folder, notes, printers, port))
+        plan = Plan(folder, notes, printers, port)
+        manager = PEERS[name](plan)
         counted.manager = manager.version
         manager.start()
         try:
@@ -119,7 +120,7 @@ def compare(name: str, *, seed: int, kills: int, printers: int) -> Comparison:
             visiting.join()
             _come_to_rest(notes)
             counted.orphans = len([pid for pid in _pids(notes) if parent_of(pid) not in (manager.pid, None)])
-            _count(counted, manager, notes)
+            _count(counted, manager, plan)
         finally:
             manager.end()
             _end_orphans(notes)
@@ -146,17 +147,17 @@ def _come_to_rest(notes: str) -> None:
     time.sleep(2)
 
 
-def _count(counted: Comparison, manager: Manager, notes: str) -> None:
+def _count(counted: Comparison, manager: Manager, plan: Plan) -> None:
     """Compare what was printed with what the manager has."""
     seen: Counter[tuple[int, int]] = Counter()
-    for line in manager.lines():
+    for line in plan.lines():
         found = worker.read_line(line)
         if found is None:
             counted.lines_mangled += 1
         else:
             seen[found] += 1
     codes = manager.codes()
-    for run in worker.runs(notes):
+    for run in worker.runs(plan.notes):
         counted.runs += 1
         counted.lines += run.printed
         counted.lines_lost += sum((run.pid, number) not in seen for number in range(run.printed))

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
-from glob import glob
 
 from papa.torture.peers.manager import Daemon, Plan, installed
 
@@ -64,12 +62,6 @@ class Supervisor(Daemon):
                     service=shlex.join(plan.service(f"port:{plan.port}")),
                 )
             )
-
-    def lines(self) -> Iterator[bytes]:
-        """What is in the files of standard output."""
-        for name in glob(self._plan.path("out.*")):
-            with open(name, "rb") as file:
-                yield from file
 
     def codes(self) -> dict[int, int]:
         """What is in the log."""

@@ -21,6 +21,8 @@ from typing import ClassVar, TypeVar
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+import papa
+
 #: How long anything may take before a test gives up on it, in seconds; far more than it does take.
 PATIENCE = 30.0
 
@@ -415,3 +417,24 @@ class TalkTestCase(KernelTestCase):
         talk = self.kernel.talk()
         self.addCleanup(talk.close)
         return talk
+
+
+class HeldProcessesTestCase(KernelTestCase):
+    """
+    Tests whose processes outlive kernels, and are ended with the test.
+
+    @ivar client: asks the kernel of the test's runtime folder; a test makes it once there is one.
+    """
+
+    client: papa.Papa
+
+    def papa_client(self) -> papa.Papa:
+        client = papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock"))
+        self.addCleanup(client.close)
+        return client
+
+    def _end_processes(self) -> None:
+        with suppress(papa.Error):
+            for process in self.client.list_processes().values():
+                with suppress(ProcessLookupError):
+                    os.kill(process["pid"], signal.SIGKILL)

@@ -24,10 +24,19 @@ from papa.records import Closed, Output
 from papa.torture.hunger import hungry
 from papa.torture.ordeal import torture
 from tests.client.sharing import parent_of
-from tests.support import PATIENCE, KernelTestCase, RealKernel, limited_to, script, unmeasured, until
+from tests.support import (
+    PATIENCE,
+    HeldProcessesTestCase,
+    KernelTestCase,
+    RealKernel,
+    limited_to,
+    script,
+    unmeasured,
+    until,
+)
 
 
-class AnchoredTestCase(KernelTestCase):
+class AnchoredTestCase(HeldProcessesTestCase):
     """
     Tests of a kernel at an anchor.
 
@@ -41,17 +50,6 @@ class AnchoredTestCase(KernelTestCase):
         self.anchor = self.serve("--anchor", "-u", os.path.join(self.folder, "console.sock"))
         self.client = self.papa_client()
         self.addCleanup(self._end_processes)
-
-    def papa_client(self) -> papa.Papa:
-        client = papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock"))
-        self.addCleanup(client.close)
-        return client
-
-    def _end_processes(self) -> None:
-        with contextlib.suppress(papa.Error):
-            for process in self.client.list_processes().values():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process["pid"], signal.SIGKILL)
 
     def kill(self) -> int:
         """Kill the kernel; the pid that it had."""

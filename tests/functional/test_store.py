@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ import papa
 from papa.errors import ConnectionLost
 from papa.records import Closed, Output
 from tests.servicemanager import ServiceManager
-from tests.support import PATIENCE, KernelTestCase, script, until
+from tests.support import PATIENCE, HeldProcessesTestCase, script, until
 
 #: Prints a number each millisecond or so, for ever.
 _COUNT = """
@@ -31,7 +30,7 @@ while True:
 """
 
 
-class StoreTestCase(KernelTestCase):
+class StoreTestCase(HeldProcessesTestCase):
     """Tests with a kernel that a service manager looks after."""
 
     counted = True
@@ -47,17 +46,6 @@ class StoreTestCase(KernelTestCase):
         self.manager.start()
         self.client = self.papa_client()
         self.addCleanup(self._end_processes)
-
-    def papa_client(self) -> papa.Papa:
-        client = papa.Papa(os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock"))
-        self.addCleanup(client.close)
-        return client
-
-    def _end_processes(self) -> None:
-        with contextlib.suppress(papa.Error):
-            for process in self.client.list_processes().values():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process["pid"], signal.SIGKILL)
 
     @property
     def kernel(self) -> int:

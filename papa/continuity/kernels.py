@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from papa.continuity.channel import Channel, DescriptorsLost
 from papa.continuity.door import knock
+from papa.continuity.started import start_at_line
 from papa.drivers.inheritance import DescriptorLimit
 from papa.records import UNKNOWN_EXIT
 
@@ -50,21 +50,8 @@ class KernelProcess:
         cls, argv: Sequence[str], words: Sequence[str], descriptors: Iterable[int], limit: DescriptorLimit
     ) -> KernelProcess:
         """A new one."""
-        ours, theirs = Channel.pair()
-        try:
-            with limit.as_started():
-                started = subprocess.Popen(
-                    [*argv, *words, f"--anchor-fd={theirs.fileno()}"],
-                    pass_fds=(theirs.fileno(), *descriptors),
-                    stdin=subprocess.DEVNULL,
-                )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        started.returncode = 0
-        kernel = cls(argv, started.pid, ours)
+        pid, line = start_at_line(lambda end: [*argv, *words, f"--anchor-fd={end}"], limit, descriptors)
+        kernel = cls(argv, pid, line)
         kernel.deadline = time.monotonic() + READY_WITHIN
         return kernel
 

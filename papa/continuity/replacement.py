@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from papa.continuity.channel import Channel
+from papa.continuity.started import start_at_line
 from papa.drivers.inheritance import DescriptorLimit
 
 __all__ = ["ANCHOR", "Replacement"]
@@ -44,31 +44,10 @@ class Replacement:
         @raise OSError: if there is none to be had.
         """
         self._reap_later()
-        ours, theirs = Channel.pair()
-        try:
-            with self._limit.as_started():
-                started = subprocess.Popen(
-                    [
-                        sys.executable,
-                        *ANCHOR,
-                        f"--line={theirs.fileno()}",
-                        f"--kernel={os.getpid()}",
-                        f"--kernels={kernels}",
-                        *self._logs,
-                        "--",
-                        *self._argv,
-                    ],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
+        about = (f"--kernel={os.getpid()}", f"--kernels={kernels}", *self._logs, "--", *self._argv)
         # Whoever has ended is reaped below.
-        started.returncode = 0
-        return ours
+        _, line = start_at_line(lambda end: [sys.executable, *ANCHOR, f"--line={end}", *about], self._limit)
+        return line
 
     def _reap_later(self) -> None:
         """What hung up with the anchor before ends, but need not have ended yet: the copy of this kernel, too."""

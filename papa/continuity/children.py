@@ -17,7 +17,7 @@ from papa.commands import MakeProcess
 from papa.continuity.feed import Feed
 from papa.continuity.link import AnchorLink
 from papa.continuity.tape import Scratch, Tape
-from papa.drivers.children import Child, Pipes, captured_channels
+from papa.drivers.children import READ_SIZE, Child, OutputPipe, Pipes, captured_channels
 from papa.drivers.crowd import Crowd
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import inheritable_environment
@@ -32,8 +32,8 @@ _PAUSE: Final = 1.0
 _MOST_WAITING: Final = 65536
 
 
-class _Recorder(process.ProcessReader):
-    """Puts what comes out of a pipe on the tape."""
+class _Recorder(OutputPipe):
+    """Puts on the tape what is in it."""
 
     proc: AnchoredChild
 
@@ -149,6 +149,7 @@ class AnchoredChild(Child):
             return None
         if not size:
             return CONNECTION_DONE
+        reader.was_read(size)
         self.observer.output_stored(reader.name, size)
         return None
 
@@ -169,7 +170,7 @@ class AnchoredChild(Child):
     def _read_past(self, reader: _Recorder) -> Exception | None:
         """Read what nobody wants, so that the process need not wait."""
         try:
-            return None if os.read(reader.fd, 65536) else CONNECTION_DONE
+            return None if os.read(reader.fd, READ_SIZE) else CONNECTION_DONE
         except BlockingIOError:
             return None
 

@@ -34,24 +34,45 @@ from papa.errors import BadRequest, LimitReached, SpawnFailed
 from papa.interfaces import IChild, IChildDriver, IChildObserver, ITape
 from papa.records import UNKNOWN_EXIT
 
-__all__ = ["Child", "Pipes", "SystemChildren", "captured_channels"]
+__all__ = ["READ_SIZE", "Child", "OutputPipe", "Pipes", "SystemChildren", "captured_channels"]
 
 #: As much as a pipe holds. Larger reads are slower again: their memory comes from mmap each time.
-_READ_SIZE: Final = 65536
+READ_SIZE: Final = 65536
 
 
-class _OutputReader(process.ProcessReader):
-    """Reads a pipe of the child."""
+class OutputPipe(process.ProcessReader):
+    """
+    A pipe that the child prints to.
+
+    @ivar reactor: the L{Crowd} that watches it.
+    """
+
+    reactor: Any
+
+    def was_read(self, size: int) -> None:
+        """So many bytes were in it."""
+        if size == READ_SIZE:
+            self.reactor.widening.found_full(self.fd)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It has ended."""
+        self.reactor.widening.closed(self.fd)
+        super().connectionLost(reason)
+
+
+class _OutputReader(OutputPipe):
+    """Reads it."""
 
     def doRead(self) -> Any:
         try:
-            data = os.read(self.fd, _READ_SIZE)
+            data = os.read(self.fd, READ_SIZE)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EINTR):
                 return None
             return CONNECTION_LOST
         if not data:
             return CONNECTION_DONE
+        self.was_read(len(data))
         return self.dataReceived(data)
 
 

@@ -72,6 +72,14 @@ class CrowdTests(SynchronousTestCase):
             self.crowd.doRead()
         self.assertEqual({reader.turns for reader in readers} - {1, 2}, set())
 
+    def test_few(self) -> None:
+        """Where there are few, each has several turns at once, as long as there is something to be read."""
+        one, other = self.readers(2)
+        one.does = lambda: None if one.turns < 5 else CONNECTION_DONE
+        self.crowd.doRead()
+        self.assertEqual((one.turns, one.lost), (5, [CONNECTION_DONE]))
+        self.assertLess(other.turns, 100)
+
     def test_known_to_the_reactor(self) -> None:
         """The reactor watches it as long as there is something to watch, and sees when there is something to do."""
         self.assertEqual(self.reactor.watched, [])

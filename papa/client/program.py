@@ -259,17 +259,24 @@ class Connection:
 
     def acknowledge(self) -> None:
         """The last batch is safe."""
-        safe: dict[str, Acknowledge] = {}
+        names: dict[str, str] = {}
+        marks: dict[str, int] = {}
+        ends: set[str] = set()
         for item in self._taken:
             if isinstance(item, Happened):
                 continue
-            said = safe.get(item.invocation) or Acknowledge(
-                watch=self._watch, name=item.name, invocation=item.invocation
-            )
-            said = replace(said, end=True) if isinstance(item, Closed) else replace(said, mark=item.mark)
-            safe[item.invocation] = said
+            names[item.invocation] = item.name
+            if isinstance(item, Closed):
+                ends.add(item.invocation)
+            else:
+                marks[item.invocation] = item.mark
         self._taken = []
-        self._send(*safe.values())
+        self._send(
+            *(
+                Acknowledge(watch=self._watch, name=name, invocation=of, mark=marks.get(of, 0), end=of in ends)
+                for of, name in names.items()
+            )
+        )
         if self._ended and self._stopping is None:
             # Nothing will come, but the watch has not gone; the answer lets select see that there is an end to be read.
             self._stopping = self._send_question(StopWatching(watch=self._watch))

@@ -24,6 +24,7 @@ __all__ = [
     "Box",
     "BoxReader",
     "joined",
+    "pieces",
     "read_all",
     "serialize",
     "size",
@@ -62,13 +63,22 @@ def serialize(box: Mapping[bytes, bytes]) -> bytes:
 
     @raise LimitReached: if a key or value is too long; see L{split}.
     """
+    return b"".join(pieces(box))
+
+
+def pieces(box: Mapping[bytes, bytes]) -> list[bytes]:
+    """
+    The bytes of a box, in pieces, for whoever puts them together with others.
+
+    @raise LimitReached: if a key or value is too long; see L{split}.
+    """
     parts: list[bytes] = []
     for key, value in box.items():
         if not 0 < len(key) <= MAX_KEY or len(value) > MAX_VALUE:
             raise LimitReached(f"{key[:MAX_KEY]!r} does not fit into a box")
         parts += (_head(key), _LENGTH.pack(len(value)), value)
     parts.append(_END)
-    return b"".join(parts)
+    return parts
 
 
 def split(name: str, value: bytes) -> Box:

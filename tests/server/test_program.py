@@ -507,7 +507,7 @@ class NoRoomTests(SynchronousTestCase):
             raise MemoryError
 
         said = program.request_bytes(Set(name="x", value="y"), 1)
-        patch = self.patch(boxes, "serialize", no_memory)
+        patch = self.patch(boxes, "pieces", no_memory)
         with self.assertRaises(MemoryError):
             self.caller.protocol.dataReceived(said)
         patch.restore()

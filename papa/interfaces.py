@@ -9,6 +9,7 @@ from zope.interface import Attribute, Interface
 from papa.childspec import ChildSpec, Identity
 from papa.commands import Command, MakeProcess, MakeSocket, WatchEvents, WatchProcesses
 from papa.records import Event, Happened, Item
+from papa.steps import Steps
 
 __all__ = [
     "IChild",
@@ -410,6 +411,14 @@ class IKernel(Interface):
 
         @return: what the command's method gives: a record, a mapping of name to record, a value, or None.
         @raise Error: one leaf of L{papa.errors}; the kernel is then as it was.
+        """
+
+    def steps(command: Command) -> Steps[object]:
+        """
+        Do the same a little at a time, so that whoever takes the steps may do something else in between.
+
+        @return: takes a step each time it is asked for the next, and returns in the end what L{perform} does. It raises
+            what that does; if not in the first step, what was done before stays done.
         """
 
     def noticed(event: Event) -> None:

@@ -40,6 +40,7 @@ from papa.kernel.remembered import Forgetful
 from papa.kernel.sockets import Sockets
 from papa.names import Named, select
 from papa.records import Cursor, Event, Lent, Process, Socket
+from papa.steps import Steps, all_at_once
 
 __all__ = ["MAX_VALUES_SIZE", "Kernel"]
 
@@ -110,6 +111,16 @@ class Kernel:
         except KeyError:
             raise BadRequest(f"{' '.join(command.words)!r} is nothing that a kernel does") from None
         return method(command)
+
+    def steps(self, command: Command) -> Steps[object]:
+        """Do what a command asks a little at a time."""
+        if isinstance(command, RemoveProcesses):
+            yield from self._processes.removal(command.names)
+            return None
+        if isinstance(command, RemoveValues):
+            yield from self._removal_of_values(command)
+            return None
+        return self.perform(command)
 
     def watch(self, request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> IWatch:
         """Start watching."""
@@ -182,8 +193,12 @@ class Kernel:
 
     def remove_values(self, request: RemoveValues) -> None:
         """Forget values."""
+        all_at_once(self._removal_of_values(request))
+
+    def _removal_of_values(self, request: RemoveValues) -> Steps[None]:
         for name in select(self._values, request.names, kind="Value"):
             self.set(Set(name=name))
+            yield
 
     def make_process(self, request: MakeProcess) -> Process:
         """Start a process."""
@@ -196,8 +211,7 @@ class Kernel:
 
     def remove_processes(self, request: RemoveProcesses) -> None:
         """Throw processes' output away and forget them when they exit."""
-        for process in self._processes.select(request.names, required=True).values():
-            process.remove()
+        all_at_once(self._processes.removal(request.names))
 
     def write_process(self, request: WriteProcess) -> None:
         """Send bytes to a process's standard input."""

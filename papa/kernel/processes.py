@@ -19,6 +19,7 @@ from papa.kernel.sockets import Sockets
 from papa.kernel.watch import Reader, Watch
 from papa.names import Named, select
 from papa.records import Event, Lent, Process
+from papa.steps import Steps
 
 __all__ = ["Processes"]
 
@@ -161,6 +162,17 @@ class Processes:
             after=after,
             most=most,
         )
+
+    def removal(self, patterns: Sequence[str]) -> Steps[None]:
+        """
+        Throw the output of processes away, one after the other, and forget each when it exits.
+
+        @raise NotFound: before anything else, for a plain name that is not held.
+        """
+        for process in self.select(patterns, required=True).values():
+            if not process.forgotten:
+                process.remove()
+            yield
 
     def write(self, name: str, data: bytes) -> None:
         """Send bytes to a process's standard input."""

@@ -24,6 +24,7 @@ from papa.interfaces import IKernel
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
 from papa.server.program import Program
+from papa.steps import Steps, all_at_once, for_a_while
 from papa.wire.session import Session
 from papa.wire.telnet import IAC, TelnetFilter
 from papa.wire.text import ERROR, PROMPT
@@ -70,6 +71,8 @@ class Console(LineReceiver):
         self._after_overlong = b""
         self._become_program = become_program
         self._program: Program | None = None
+        self._steps: Steps[None] | None = None
+        self._full = False
 
     def connectionMade(self) -> None:
         """Let in, or refuse before a single byte is read."""
@@ -123,8 +126,11 @@ class Console(LineReceiver):
         try:
             self._session.receive_line(line)
         except Exception:  # noqa: BLE001 - the edge: nothing may pass it
-            self._log.failure("papa failed at a line of {peer}", peer=self.peer)
-            self._session.refuse("papa itself failed at this: see its log")
+            self._failed()
+
+    def _failed(self) -> None:
+        self._log.failure("papa failed at a line of {peer}", peer=self.peer)
+        self._session.refuse("papa itself failed at this: see its log")
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line that is too long is refused and skipped; the conversation goes on behind it."""
@@ -165,6 +171,39 @@ class Console(LineReceiver):
             self.transport.write(data)
         else:
             self._held.append(data)
+
+    def take_steps(self, steps: Steps[None]) -> None:
+        """Do what takes many steps in several turns; the client's next line waits."""
+        if self._clock is None:
+            all_at_once(steps)
+        elif not for_a_while(steps):
+            self._steps = steps
+            super().pauseProducing()
+            self._clock.callLater(0, self._take_more_steps)
+
+    def _take_more_steps(self) -> None:
+        assert self._clock is not None
+        assert self._steps is not None
+        try:
+            if not for_a_while(self._steps):
+                self._clock.callLater(0, self._take_more_steps)
+                return
+        except Exception:  # noqa: BLE001 - the edge here, too
+            self._failed()
+        self._steps = None
+        if not self._full and not self._hung_up:
+            super().resumeProducing()
+
+    def pauseProducing(self) -> None:
+        """The client does not take its answers."""
+        self._full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It has taken them."""
+        self._full = False
+        if self._steps is None:
+            super().resumeProducing()
 
     def set_apart(self) -> None:
         """Give the client time to read what was said last, before the next is said."""

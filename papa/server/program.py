@@ -32,6 +32,7 @@ from papa.interfaces import IKernel, IWatchObserver
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
+from papa.steps import Steps, for_a_while
 from papa.wire import boxes, program, schema
 from papa.wire.boxes import Box
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
@@ -45,7 +46,7 @@ _CHUNK: Final = 1 << 18
 #: How many bytes of answers may wait for the client before its commands are read no more.
 _MOST_UNSENT: Final = 1 << 16
 #: How many things are listed at most before the size of the page is looked at.
-_PAGE: Final = 1024
+_PAGE: Final = 256
 #: How much is said of why a connection ends, in characters: it may quote what a client has sent.
 _LONGEST_REASON: Final = 500
 #: After how many seconds what there was no room for is tried again.
@@ -135,6 +136,7 @@ class Program(amp.BinaryBoxProtocol):
         self._reader = boxes.BoxReader(boxes.MAX_REQUEST)
         self._lent: deque[int] = deque()
         self.unsent = 0
+        self._is_busy = False
 
     def connectionMade(self) -> None:
         """Let in and greet, or refuse before a single byte is read."""
@@ -200,8 +202,8 @@ class Program(amp.BinaryBoxProtocol):
     def resumeProducing(self) -> None:
         """All that was said has been sent: go on with commands, then with watches."""
         self.unsent = 0
-        if self.paused and self._put_off is None:
-            super().resumeProducing()
+        if self.paused:
+            self._perhaps_go_on()
         for stream in list(self._streams.values()):
             stream.push()
 
@@ -212,13 +214,29 @@ class Program(amp.BinaryBoxProtocol):
         """The connection has gone."""
 
     def ampBoxReceived(self, box: Box) -> None:
-        """A request has come. Should papa itself fail at it, that is logged and said, and nobody else notices."""
+        """A request has come; the next waits until it is done."""
+        self._take_steps(self._perform(box))
+
+    def _take_steps(self, steps: Steps[None]) -> None:
+        self._is_busy = False
+        if not for_a_while(steps):
+            self._is_busy = True
+            self.pauseProducing()
+            self._clock.callLater(0, self._take_more_steps, steps)
+
+    def _take_more_steps(self, steps: Steps[None]) -> None:
+        self._take_steps(steps)
+        if not self._is_busy:
+            self._perhaps_go_on()
+
+    def _perform(self, box: Box) -> Steps[None]:
+        """Do what was asked. Should papa itself fail at it, that is logged and said, and nobody else notices."""
         try:
             asked = program.read_request(box)
             if isinstance(asked, Upgrade):
                 self._upgrade(asked, box)
                 return
-            answer = program.answer_box(box, self._answer(asked))
+            answer = program.answer_box(box, (yield from self._answer(asked)))
         except Error as error:
             answer = program.refusal_box(box, error)
             if answer is None and isinstance(error, LimitReached):
@@ -244,7 +262,11 @@ class Program(amp.BinaryBoxProtocol):
         if box is None or not self._open:
             return
         self.ampBoxReceived(box)
-        if self._put_off is None and self._open and self.unsent <= _MOST_UNSENT:
+        self._perhaps_go_on()
+
+    def _perhaps_go_on(self) -> None:
+        """Hear the client again, unless there is something to be done first."""
+        if self._open and self.unsent <= _MOST_UNSENT and self._put_off is None and not self._is_busy:
             super().resumeProducing()
 
     def _upgrade(self, asked: Upgrade, box: Box) -> None:
@@ -261,7 +283,7 @@ class Program(amp.BinaryBoxProtocol):
 
         self._attendance.upgrade(asked.python, done)
 
-    def _answer(self, asked: program.Asked) -> Box:
+    def _answer(self, asked: program.Asked) -> Steps[Box]:
         if isinstance(asked, Acknowledge):
             self._acknowledge(asked)
             return {}
@@ -282,7 +304,7 @@ class Program(amp.BinaryBoxProtocol):
             raise BadRequest("On this wire, make the process and watch it with two commands")
         if asked.lends or asked.takes:
             return self._exchange(asked)
-        return program.write_answer(type(asked), self._kernel.perform(asked))
+        return program.write_answer(type(asked), (yield from self._kernel.steps(asked)))
 
     def _exchange(self, asked: Command) -> Box:
         """What is lent goes, and what is taken comes, beside the boxes."""

@@ -7,16 +7,18 @@ states below are just these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol, cast
 
 from automat import TypeMachineBuilder
 from zope.interface import implementer
 
-from papa.commands import Command, ExitIfIdle, Help, MakeProcess, Quit, WatchProcesses
+from papa.commands import Command, ExitIfIdle, Help, Listing, MakeProcess, Quit, WatchProcesses
 from papa.errors import BadRequest, Error, LimitReached, UnknownCommand
 from papa.interfaces import IKernel, IWatch, IWatchObserver
 from papa.records import Item, Process
+from papa.steps import Steps
 from papa.visible import escaped
 from papa.wire import grammar, text
 from papa.wire.manual import manual
@@ -26,6 +28,8 @@ __all__ = ["BATCH_SIZE", "Host", "Session", "Talker"]
 
 #: How much output, in bytes, is sent before it must be acknowledged.
 BATCH_SIZE: Final = 256 << 10
+#: How many things are listed at a time.
+_PAGE: Final = 128
 
 
 class Talker(Protocol):
@@ -33,6 +37,9 @@ class Talker(Protocol):
 
     def send(self, data: bytes) -> None:
         """Say something."""
+
+    def take_steps(self, steps: Steps[None]) -> None:
+        """Take them, if they are many with turns for others in between; what is heard meanwhile waits."""
 
     def set_apart(self) -> None:
         """What is said next must not be read together with what was said last."""
@@ -142,7 +149,29 @@ class _Conversation:
             self._begin_watch(WatchProcesses(names=(command.name,)), text.process_line(process))
         else:
             text.check_sayable(command)
-            self.reply(text.answer_line(self.kernel.perform(command)))
+            self.talker.take_steps(self._steps(command))
+
+    def _steps(self, command: Command) -> Steps[None]:
+        try:
+            if isinstance(command, Listing) and not command.most:
+                answer = yield from self._list(command)
+            else:
+                answer = text.answer_line((yield from self.kernel.steps(command)))
+        except Error as error:
+            self.reply(text.refusal(error))
+        else:
+            self.reply(answer)
+
+    def _list(self, command: Listing) -> Steps[str]:
+        pages: list[str] = []
+        while True:
+            page = cast("Mapping[str, object]", self.kernel.perform(replace(command, most=_PAGE)))
+            if page:
+                pages.append(text.answer_line(page))
+            if len(page) < _PAGE:
+                return "\n".join(pages)
+            command = replace(command, after=max(page))
+            yield
 
     def _exit_if_idle(self) -> None:
         if self.host.exit_if_idle():

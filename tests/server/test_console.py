@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.commands import Get, MakeProcess
+from papa import steps
+from papa.commands import Get, MakeProcess, Set
 from papa.drivers.memory import MemoryChild, MemoryChildren, MemorySockets
 from papa.kernel.core import Kernel
 from papa.server.attendance import Attendance
@@ -522,6 +523,76 @@ class GapTests(SynchronousTestCase):
         other.dataReceived(b"watch processes\n")
         self.clock.advance(1)
         self.assertIn(self.batch(b"a"), heard(transport))
+
+
+class TurnTests(SynchronousTestCase):
+    """What is done to many things; here each step takes as long as others may wait."""
+
+    def setUp(self) -> None:
+        self.patch(steps, "_WHILE", 0.0)
+        self.clock = Clock()
+        self.house = House(clock=self.clock)
+        self.names = [f"v{number:03}" for number in range(300)]
+        for name in self.names:
+            self.house.kernel.perform(Set(name=name, value="x"))
+        self.console, self.transport = self.house.greeted()
+
+    def listed(self) -> bytes:
+        """All values, as they are listed."""
+        return "".join(f"{name} x\n" for name in self.names).encode() + b"> "
+
+    def test_list(self) -> None:
+        """A long list is put together in several turns and said at once; the next line waits until then."""
+        self.console.dataReceived(b"list values\nset v000\n")
+        self.assertEqual((heard(self.transport), self.transport.producerState), (b"", "paused"))
+        self.assertEqual(self.house.value("v000"), "x")
+        self.clock.advance(0)
+        self.assertEqual(heard(self.transport), self.listed() + b"\n> ")
+        self.assertEqual((self.transport.producerState, self.house.value("v000")), ("producing", None))
+
+    def test_removal(self) -> None:
+        """Others have turns while many are removed."""
+        self.console.dataReceived(b"remove values v0*\n")
+        other, transport = self.house.greeted()
+        other.dataReceived(b"get v001\n")
+        self.assertEqual(heard(transport), b"x\n> ")
+        self.clock.advance(0)
+        self.assertEqual((heard(self.transport), self.house.value("v001")), (b"\n> ", None))
+
+    def test_full(self) -> None:
+        """A client that does not take its answers is not heard behind such a list either."""
+        self.console.dataReceived(b"list values\nset v000\n")
+        self.console.pauseProducing()
+        self.clock.advance(0)
+        self.assertEqual((heard(self.transport), self.house.value("v000")), (self.listed(), "x"))
+        self.console.resumeProducing()
+        self.assertIsNone(self.house.value("v000"))
+
+    def test_taken_meanwhile(self) -> None:
+        """A client that has taken what was said before is heard no sooner for that."""
+        self.console.pauseProducing()
+        self.console.resumeProducing()
+        self.console.dataReceived(b"list values\nset v000\n")
+        self.console.resumeProducing()
+        self.assertEqual((heard(self.transport), self.house.value("v000")), (b"", "x"))
+        self.clock.advance(0)
+        self.assertEqual(heard(self.transport), self.listed() + b"\n> ")
+
+    def test_papa_fails(self) -> None:
+        """Should papa itself fail in a later turn, it is said and logged, and the conversation goes on."""
+        self.console.dataReceived(b"list values\nget v000\n")
+        self.patch(self.house.kernel, "perform", lambda command: 1 // 0)
+        self.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        failed = b"Error: papa itself failed at this: see its log\n> "
+        self.assertEqual(heard(self.transport), failed * 2)
+
+    def test_client_that_goes(self) -> None:
+        """What a client has asked for is done, though it goes."""
+        self.console.dataReceived(b"remove values v0*\n")
+        self.console.connectionLost(Failure(ConnectionDone()))
+        self.clock.advance(0)
+        self.assertIsNone(self.house.value("v099"))
 
 
 class PressureTests(SynchronousTestCase):

@@ -19,6 +19,7 @@ from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from papa import steps
 from papa.commands import (
     CloseStdin,
     Command,
@@ -55,6 +56,7 @@ from papa.records import Closed, Event, Hole, Output, Process, Socket
 from papa.server.attendance import Attendance
 from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
+from papa.steps import Steps
 from papa.wire import boxes, program
 from papa.wire.boxes import MAX_VALUE, Box, BoxReader, read_all, serialize
 from papa.wire.messages import (
@@ -441,7 +443,7 @@ class CommandTests(SynchronousTestCase):
             def noticed(self, event: Event) -> None:
                 """Nobody asks."""
 
-            def perform(self, command: Command) -> object:
+            def steps(self, command: Command) -> Steps[object]:
                 raise ZeroDivisionError
 
         attendance = Attendance(Broken(), self.house.ended.append, most=1)  # type: ignore[arg-type]
@@ -451,6 +453,61 @@ class CommandTests(SynchronousTestCase):
             caller.ask(Get(name="x"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(caller.ask(ExitIfIdle()))
+
+
+class TurnTests(SynchronousTestCase):
+    """What is done to many things; here each step takes as long as others may wait."""
+
+    def setUp(self) -> None:
+        self.patch(steps, "_WHILE", 0.0)
+        self.house = House()
+        self.caller = self.house.caller()
+        self.caller.read()
+        for name in ("a", "b", "c"):
+            self.house.kernel.perform(MakeProcess(name=name, args=("/bin/x",)))
+            self.house.kernel.perform(Set(name=f"v{name}", value="x"))
+
+    def test_others_have_turns(self) -> None:
+        """In between others are served; the client's own next request is done behind it, and not before."""
+        removal = self.caller.send(RemoveValues(names=("v*",)))
+        after = self.caller.send(Set(name="d", value="x"))
+        other = self.house.caller()
+        self.assertEqual(list(other.list(ListValues())[0]), ["vb", "vc"])
+        self.assertEqual(self.caller.transport.producerState, "paused")
+        self.caller.read()
+        self.house.clock.advance(0)
+        self.caller.read()
+        self.assertEqual(self.caller.answer(RemoveValues(names=("v*",)), removal), (None, None))
+        self.assertEqual(self.caller.answer(Set(name="d", value="x"), after), (None, None))
+        self.assertEqual(self.caller.transport.producerState, "producing")
+        self.assertEqual(list(other.list(ListValues())[0]), ["d"])
+
+    def test_forgotten_meanwhile(self) -> None:
+        """A process that is forgotten before its turn comes is passed over."""
+        removal = self.caller.send(RemoveProcesses(names=("*",)))
+        self.house.kernel.perform(RemoveProcesses(names=("b",)))
+        self.house.child("b").exit()
+        self.house.clock.advance(0)
+        self.caller.read()
+        self.assertEqual(self.caller.answer(RemoveProcesses(names=("*",)), removal), (None, None))
+        for name in ("a", "c"):
+            self.house.child(name).exit()
+        self.assertEqual([self.house.process(name) for name in ("a", "b", "c")], [None] * 3)
+        self.assertEqual(self.house.ledger.entries["process"], {})
+
+    def test_refused_at_once(self) -> None:
+        """If one of the names is not held, none is removed."""
+        self.assertRaises(NotFound, self.caller.ask, RemoveProcesses(names=("a", "x", "b")))
+        self.assertEqual(self.house.clock.getDelayedCalls(), [])
+        self.house.child("a").exit()
+        self.assertIsNotNone(self.house.process("a"))
+
+    def test_client_that_goes(self) -> None:
+        """What a client has asked for is done, though it goes."""
+        self.caller.send(RemoveValues(names=("v*",)))
+        self.caller.protocol.connectionLost()
+        self.house.clock.advance(0)
+        self.assertEqual(self.house.caller().list(ListValues())[0], {})
 
 
 class NoRoomTests(SynchronousTestCase):
@@ -555,15 +612,15 @@ class PageTests(SynchronousTestCase):
             self.house.kernel.perform(Set(name=name, value=value))
         found, pages = self.caller.list(ListValues())
         self.assertEqual(list(found.items()), list(values.items()))
-        self.assertEqual(pages, 3)
+        self.assertEqual(pages, 12)
         self.assertEqual(self.caller.list(ListValues(names=("v0000*",))), (dict(list(values.items())[:10]), 1))
 
     def test_exactly_a_page(self) -> None:
         """A list that fills its pages exactly ends with an empty one, and is whole."""
-        values = {f"v{number:05}": "x" for number in range(1024)}
+        values = {f"v{number:05}": "x" for number in range(512)}
         for name, value in values.items():
             self.house.kernel.perform(Set(name=name, value=value))
-        self.assertEqual(self.caller.list(ListValues()), (values, 2))
+        self.assertEqual(self.caller.list(ListValues()), (values, 3))
 
     def test_as_many_as_are_wanted(self) -> None:
         """A client that wants some gets no more than that."""

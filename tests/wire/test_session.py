@@ -18,6 +18,7 @@ from papa.errors import BadRequest
 from papa.interfaces import IEventObserver
 from papa.kernel.core import Kernel
 from papa.records import STDERR, Event
+from papa.steps import Steps, all_at_once
 from papa.visible import has_controls
 from papa.wire.session import BATCH_SIZE, Session
 
@@ -77,6 +78,9 @@ class Conversation:
 
     def send(self, data: bytes) -> None:
         self._heard += data
+
+    def take_steps(self, steps: Steps[None]) -> None:
+        all_at_once(steps)
 
     def set_apart(self) -> None:
         """Everything is heard at once here; what was said before is noted."""

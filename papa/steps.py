@@ -1,0 +1,38 @@
+"""
+What takes long, in steps that do not: whoever takes them decides who has a turn in between.
+
+The kernel and the wires know no reactor. What they do to many things they write as a generator, each step of which is
+about one thing; it returns what comes of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Final, TypeAlias, TypeVar
+
+__all__ = ["Steps", "all_at_once", "for_a_while"]
+
+_Result = TypeVar("_Result")
+
+Steps: TypeAlias = Generator[None, None, _Result]
+"""Steps, and what comes of them."""
+
+#: How long others wait, in seconds.
+_WHILE: Final = 0.005
+
+
+def all_at_once(steps: Steps[_Result]) -> _Result:
+    """Take all steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: _Result = done.value
+            return result
+
+
+def for_a_while(steps: Steps[None]) -> bool:
+    """Take some steps, and say whether those were all."""
+    until = time.perf_counter() + _WHILE
+    return all(time.perf_counter() < until for _ in steps)

@@ -16,10 +16,12 @@ from typing import Final, TypeAlias
 from papa.interfaces import ITape
 from papa.records import Hole, Output
 
-__all__ = ["Journal", "Place", "State"]
+__all__ = ["UNTOUCHED", "Journal", "Place", "State"]
 
 #: Head, number of the first entry, mark and hole of what is unread, bytes dropped, whether it discards.
 State: TypeAlias = tuple[int, int, int, tuple[float, float] | None, int, bool]
+#: That of a journal that nothing was let go of.
+UNTOUCHED: Final[State] = (0, 0, 0, None, 0, False)
 
 #: A read of this size or more becomes a block of its own, without a copy.
 _LARGE: Final = 4096

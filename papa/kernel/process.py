@@ -14,7 +14,7 @@ from papa.commands import MakeProcess
 from papa.errors import BadRequest, LimitReached
 from papa.interfaces import IChild, IChildDriver, IChildObserver
 from papa.kernel.cursors import HeldCursor
-from papa.kernel.journal import Journal, Place, State
+from papa.kernel.journal import UNTOUCHED, Journal, Place, State
 from papa.kernel.remembered import from_ledger, to_ledger
 from papa.kernel.watch import Reader
 from papa.records import Closed, Process
@@ -67,6 +67,7 @@ class HeldProcess:
         self.removed = self.forgotten = False
         self._collected = False
         self._counted = self._noted = 0
+        self._state = UNTOUCHED
         self.exit_code: int | None = None
         self._output_open = True
         self._paused = False
@@ -121,7 +122,7 @@ class HeldProcess:
         process.invocation = f"{process.pid}@{process.started!r}"
         process.journal = Journal.restored(
             request.bufsize,
-            state or (0, 0, 0, None, 0, False),
+            state or UNTOUCHED,
             lossless=process._lossless,
             tape=process._child.tape,
         )
@@ -132,6 +133,7 @@ class HeldProcess:
         if process.journal.discarding:
             process._child.discard()
         process._noted = process.journal.dropped
+        process._state = state or UNTOUCHED
         if entry["closed"] is not None:
             process._close(entry["closed"])
         return process
@@ -164,10 +166,12 @@ class HeldProcess:
         self._noted = self.journal.dropped
         ledger = self._registry.ledger
         try:
-            if ledger.keeps:
+            state = self.journal.state()
+            if ledger.keeps and (self.cursors or state != self._state):
                 for cursor in self.cursors:
                     cursor.remember(self)
-                ledger.put(JOURNAL, self.key, self.journal.state())
+                ledger.put(JOURNAL, self.key, state)
+                self._state = state
                 self.journal.release_tape()
         finally:
             if self._paused and (self.journal.discarding or not self._too_much):

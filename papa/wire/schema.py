@@ -82,7 +82,10 @@ def _write_integer(value: Any) -> bytes:
 
 def write_list(items: Iterable[bytes]) -> bytes:
     """A list of already written items."""
-    return b"".join(part for item in items for part in (_ITEM.pack(len(item)), item))
+    parts: list[bytes] = []
+    for item in items:
+        parts += (_ITEM.pack(len(item)), item)
+    return b"".join(parts)
 
 
 def read_list(data: bytes) -> Iterator[bytes]:
@@ -154,13 +157,15 @@ class _Field:
     """
     A field of a record.
 
+    @ivar write: its codec's, as C{read} is.
     @ivar default: what it may be without being said; C{dataclasses.MISSING} where there is no such value.
     @ivar optional: whether it may be left out.
     """
 
     name: str
     key: bytes
-    codec: Codec
+    write: Callable[[Any], bytes]
+    read: Callable[[bytes], Any]
     default: Any
     optional: bool
 
@@ -177,7 +182,8 @@ def fields_of(kind: type[Any]) -> Mapping[str, _Field]:
             field.name: _Field(
                 name=field.name,
                 key=field.name.encode(),
-                codec=codec_of(hints[field.name]),
+                write=codec_of(hints[field.name]).write,
+                read=codec_of(hints[field.name]).read,
                 default=field.default,
                 optional=field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING,
             )
@@ -196,7 +202,7 @@ def to_box(record: Any) -> Box:
     for field in fields_of(type(record)).values():
         value = getattr(record, field.name)
         if value is not None and value != field.default:
-            data = field.codec.write(value)
+            data = field.write(value)
             if len(data) <= boxes.MAX_VALUE:
                 box[field.key] = data
             else:
@@ -211,14 +217,14 @@ def read_value(name: str, codec: Codec, box: Mapping[bytes, bytes]) -> Any:
     @raise BadRequest: if it is no value of its type.
     """
     data = boxes.joined(name, box)
-    return None if data is None else _read(name, codec, data)
-
-
-def _read(name: str, codec: Codec, data: bytes) -> Any:
     try:
-        return codec.read(data)
+        return None if data is None else codec.read(data)
     except (Error, ValueError) as error:
-        raise BadRequest(f"{name} is not of its type: {data[:80]!r}") from error
+        raise _not_of_its_type(name, data) from error
+
+
+def _not_of_its_type(name: str, data: bytes | None) -> BadRequest:
+    return BadRequest(f"{name} is not of its type: {(data or b'')[:80]!r}")
 
 
 def read_record(kind: type[_Record], box: Mapping[bytes, bytes]) -> _Record:
@@ -236,5 +242,8 @@ def read_record(kind: type[_Record], box: Mapping[bytes, bytes]) -> _Record:
             continue
         if len(data) == boxes.MAX_VALUE:
             data = boxes.joined(field.name, box) or data
-        values[field.name] = _read(field.name, field.codec, data)
+        try:
+            values[field.name] = field.read(data)
+        except (Error, ValueError) as error:
+            raise _not_of_its_type(field.name, data) from error
     return kind(**values)

@@ -27,6 +27,7 @@ from papa.continuity.mooring import Mooring
 from papa.continuity.twistd import become_anchor, check_twistd
 from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
+from papa.drivers.garbage import pass_over_what_stays
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.sockets import SystemSockets
 from papa.drivers.steady import go_by_steady_clock
@@ -200,6 +201,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         attendance.give_way = way
         reactor.callWhenRunning(way.on_signal, ignored)
         reactor.callWhenRunning(limit.keep_back, _FOR_OTHERS)
+    reactor.callWhenRunning(pass_over_what_stays)
     if options["lifeline-fd"] is not None:
         _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
     return service

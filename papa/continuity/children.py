@@ -136,6 +136,7 @@ class AnchoredChild(Child):
         if self.tape is None:
             return self._read_past(reader)
         assert isinstance(self.tape, Tape)
+        assert self.observer is not None
         try:
             size = self.tape.record(reader.fd, reader.name, self._wall())
         except BlockingIOError:

@@ -76,26 +76,6 @@ class _OutputReader(OutputPipe):
         return self.dataReceived(data)
 
 
-class _ExitReader:
-    """A pidfd in the crowd: readable once the child has exited."""
-
-    def __init__(self, child: OwnChild, handle: int) -> None:
-        self._child = child
-        self._handle = handle
-
-    def fileno(self) -> int:
-        return self._handle
-
-    def logPrefix(self) -> str:
-        return "papa child"
-
-    def doRead(self) -> None:
-        self._child.reapProcess()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor lets go of it when it ends."""
-
-
 class _Capture(ProcessProtocol):
     """Tells the kernel's observer what Twisted tells a protocol."""
 
@@ -146,9 +126,11 @@ class Child(process.Process):
 
     @ivar child_pid: its process id, also after its end.
     @ivar tape: where its output is put.
+    @ivar observer: whoever is told; L{None} once there is nothing left to tell.
     """
 
     _log = Logger()
+    observer: IChildObserver | None
 
     def __init__(
         self,
@@ -177,13 +159,14 @@ class Child(process.Process):
         self.pid = self.child_pid = pid
         self.observer = observer
         self._handle = handle
-        self._gauge = _StdinGauge()
+        self._gauge: _StdinGauge | None = None
         self.pipes: dict[int, Any] = {}
         for stream, end in ends.items():
             if stream in captured:
                 self.pipes[stream] = self._reader(stream, end)
             else:
                 self.pipes[stream] = self._writer(end)
+                self._gauge = _StdinGauge()
                 self.registerProducer(self._gauge, True)
         protocol.makeConnection(self)
 
@@ -197,6 +180,12 @@ class Child(process.Process):
         """It has been reaped."""
         process.Process.processEnded(self, status)
         self._let_go()
+
+    def maybeCallProcessEnded(self) -> None:
+        """If all is told, let go of whoever was: else both, with all the output, would wait to be found as garbage."""
+        super().maybeCallProcessEnded()
+        if self.proto is None:
+            self.observer = None
 
     def exited(self, code: int) -> None:
         """It was reaped by somebody else, who has found that code."""
@@ -223,7 +212,7 @@ class Child(process.Process):
     @property
     def _input_waits(self) -> bool:
         """Whether so much of what it was sent is on its way that it is to be sent no more."""
-        return self._gauge.full
+        return self._gauge is not None and self._gauge.full
 
     def _send(self, data: bytes) -> None:
         self.writeToChild(0, data)
@@ -277,7 +266,7 @@ class Child(process.Process):
 
 
 class OwnChild(Child):
-    """A child of papa's own, which papa reaps."""
+    """A child of papa's own, which papa reaps: as its pidfd it is in the crowd until it has exited."""
 
     def await_exit(self) -> None:
         """See the exit on a pidfd; where there is none to be had, Twisted's own SIGCHLD handling sees it."""
@@ -287,8 +276,23 @@ class OwnChild(Child):
             # Which may see it at once: but nobody has been told of this child yet, so its end must wait a turn.
             self._reactor.callLater(0, process.registerReapProcessHandler, self.child_pid, self)
             return
-        self._exit_reader = _ExitReader(self, self._handle)
-        self._crowd.addReader(self._exit_reader)
+        self._crowd.addReader(self)
+
+    def fileno(self) -> int:
+        """The pidfd, which is readable once the child has exited."""
+        assert self._handle is not None
+        return self._handle
+
+    def logPrefix(self) -> str:
+        """What it is called in logs."""
+        return "papa child"
+
+    def doRead(self) -> None:
+        """It has exited."""
+        self.reapProcess()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The crowd lets go of it."""
 
     def reapProcess(self) -> None:
         """Take the exit status, if it is there."""
@@ -299,12 +303,12 @@ class OwnChild(Child):
             pid, status = os.waitpid(self.child_pid, os.WNOHANG)
         except ChildProcessError:
             # Nobody else may do that in papa; but a pidfd that stays readable would never let it rest.
-            self._crowd.removeReader(self._exit_reader)
+            self._crowd.removeReader(self)
             self._log.error("child {pid} was reaped by somebody else", pid=self.child_pid)
             self.exited(exit_code(self.child_pid, self._handle))
             return
         if pid:
-            self._crowd.removeReader(self._exit_reader)
+            self._crowd.removeReader(self)
             self.processEnded(status)
 
 

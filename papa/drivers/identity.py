@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import grp
 import os
 import pwd
@@ -23,7 +24,7 @@ def look_up(uid: int | str | None, gid: int | str | None, groups: tuple[int | st
     @raise BadRequest: if there is no such user or group.
     @raise NotAllowed: if papa is not root and the identity is not its own.
     """
-    own = Identity(uid=os.geteuid(), gid=os.getegid(), groups=tuple(sorted(set(os.getgroups()))))
+    own = _identity(os.geteuid(), os.getegid(), tuple(sorted(set(os.getgroups()))))
     if uid is None and gid is None and groups is None:
         return own
     user = _user(uid)
@@ -40,7 +41,13 @@ def look_up(uid: int | str | None, gid: int | str | None, groups: tuple[int | st
         if (number, group) != (own.uid, own.gid) or not set(supplementary) <= {own.gid, *own.groups}:
             raise NotAllowed("Only a papa that runs as root can start processes as another user or group")
         return own
-    return Identity(uid=number, gid=group, groups=supplementary, changed=True)
+    return _identity(number, group, supplementary, changed=True)
+
+
+@functools.lru_cache(maxsize=256)
+def _identity(uid: int, gid: int, groups: tuple[int, ...], *, changed: bool = False) -> Identity:
+    """One for all who are the same: there are many processes, and few users."""
+    return Identity(uid=uid, gid=gid, groups=groups, changed=changed)
 
 
 def _user(uid: int | str | None) -> pwd.struct_passwd | None:

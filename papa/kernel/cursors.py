@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from papa.errors import BadRequest, LimitReached, NotFound
 from papa.interfaces import ILedger
+from papa.kernel.few import without
 from papa.kernel.journal import Place
 from papa.kernel.watch import Reader, Watch
 from papa.names import Named, matches, nearest, select
@@ -92,7 +93,7 @@ class HeldCursor:
 
     def _hold(self, process: HeldProcess) -> None:
         self._anchors[process] = process.journal.join(holding=True)
-        process.cursors.append(self)
+        process.cursors += (self,)
         # Without, the next papa has it begin there as well.
         with suppress(LimitReached):
             self.remember(process)
@@ -133,7 +134,7 @@ class HeldCursor:
         """Read this process no more: it is over, or was removed."""
         anchor = self._anchors.pop(process, None)
         if anchor is not None:
-            process.cursors.remove(self)
+            process.cursors = without(process.cursors, self)
             with suppress(LimitReached):  # The next papa finds that it is over, or nowhere.
                 self._ledger.remove(_PLACE, f"{self.name} {process.key}")
             process.left(anchor)
@@ -166,7 +167,7 @@ class HeldCursor:
                 continue
             at = Place(mark, hole and (hole[0], hole[1]))
             self._anchors[process] = process.journal.join(holding=True, at=at)
-            process.cursors.append(self)
+            process.cursors += (self,)
 
     def remove(self) -> None:
         """Read nothing any more."""

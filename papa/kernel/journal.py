@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from papa.interfaces import ITape
+from papa.kernel.few import without
 from papa.records import Hole, Output
 
 __all__ = ["UNTOUCHED", "Journal", "Place", "State"]
@@ -157,8 +158,8 @@ class Journal:
         self._first: _Block | None = None
         self._last: _Block | None = None
         self._unread = Place(0)
-        self._holding: list[Place] = []
-        self._looking: list[Place] = []
+        self._holding: tuple[Place, ...] = ()
+        self._looking: tuple[Place, ...] = ()
 
     @classmethod
     def restored(cls, limit: int, state: State, *, lossless: bool, tape: ITape | None) -> Journal:
@@ -337,14 +338,16 @@ class Journal:
         if at is None and (holding or self._unread.mark < self.head):
             at = self._unread
         place = Place(self.head) if at is None else Place(at.mark, at.hole)
-        (self._holding if holding else self._looking).append(place)
+        if holding:
+            self._holding += (place,)
+        else:
+            self._looking += (place,)
         return place
 
     def leave(self, place: Place) -> None:
         """A reader goes; output no longer waits for it."""
-        for places in (self._holding, self._looking):
-            if place in places:
-                places.remove(place)
+        self._holding = without(self._holding, place)
+        self._looking = without(self._looking, place)
         self._give_back()
 
     def take(self, place: Place, limit: int, name: str, invocation: str) -> Iterator[Output | Hole]:

@@ -61,9 +61,9 @@ class HeldProcess:
         self.name = request.name
         self.identity = identity
         self.journal = Journal(request.bufsize, lossless=self._lossless)
-        self.readers: list[Reader] = []
+        self.readers: tuple[Reader, ...] = ()
         self.closed: Closed | None = None
-        self.cursors: list[HeldCursor] = []
+        self.cursors: tuple[HeldCursor, ...] = ()
         self.removed = self.forgotten = False
         self._collected = False
         self._counted = self._noted = 0
@@ -323,7 +323,7 @@ class HeldProcess:
         self.closed = Closed(name=self.name, timestamp=timestamp, exit_code=self.exit_code, invocation=self.invocation)
 
     def _wake(self) -> None:
-        for reader in list(self.readers):
+        for reader in self.readers:
             if reader.pending:
                 reader.watch.wake(reader)
 
@@ -366,7 +366,7 @@ class HeldProcess:
         except LimitReached:
             self.removed = before
             raise
-        for cursor in list(self.cursors):
+        for cursor in self.cursors:
             cursor.drop(self)
         self.journal.discard()
         with suppress(LimitReached):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from zope.interface import implementer
 
 from papa.interfaces import IWatch, IWatchObserver
+from papa.kernel.few import without
 from papa.kernel.journal import Place
 from papa.records import Item
 
@@ -97,7 +98,7 @@ class Watch:
             self._leave(before)
         reader.watch = self
         self._readers[reader.process.name] = reader
-        reader.process.readers.append(reader)
+        reader.process.readers += (reader,)
         if reader.pending:
             self._ready[reader] = None
 
@@ -186,5 +187,5 @@ class Watch:
         del self._readers[reader.process.name]
         self._ready.pop(reader, None)
         self._taken.pop(reader, None)
-        reader.process.readers.remove(reader)
+        reader.process.readers = without(reader.process.readers, reader)
         reader.process.left(reader.place)

@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from papa.childspec import Identity
-from papa.commands import MakeProcess, MakeSocket
+from papa.commands import MakeProcess, MakeSocket, RemoveProcesses
 from papa.drivers.children import Child, SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.memory import MemoryChild, MemoryChildren
@@ -828,6 +829,24 @@ class KernelTests(RealChildrenTestCase):
         os.kill(made.pid, signal.SIGKILL)
         await ends.closed
         return sorted(files), number
+
+    async def test_leaves_no_garbage(self) -> None:
+        """What is forgotten is gone at once, with its output, though nobody looks for garbage."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        ends = Ends()
+        kernel = Kernel(sockets=SystemSockets(), children=self.children, wall=time.time, events=ends)
+        kernel.make_process(MakeProcess(name="x", args=("/bin/echo", "hello"), stdin="pipe"))
+        held = weakref.ref(kernel._processes.get("x"))
+        await ends.closed
+        await turn()
+        self.assertIsNotNone(held())
+        kernel.remove_processes(RemoveProcesses(names=("x",)))
+        for _ in range(100):
+            if held() is None:
+                break
+            await turn()  # That nobody reads its input any more is found a moment later.
+        self.assertIsNone(held())
 
     async def test_none(self) -> None:
         """A socket that a process does not ask for does not reach it."""

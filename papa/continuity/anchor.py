@@ -26,7 +26,8 @@ from papa.continuity.dump import STATE, dump
 from papa.continuity.kept import Kept
 from papa.continuity.kernels import READY_WITHIN, KernelProcess, how
 from papa.continuity.orphans import Orphans, adopt_orphans
-from papa.continuity.signals import reaped, signal_pipe
+from papa.continuity.reaping import Reaper
+from papa.continuity.signals import signal_pipe
 from papa.continuity.store import Store
 from papa.continuity.succession import Succession
 from papa.daemon.logfile import LogFile
@@ -55,7 +56,8 @@ class Anchor:
         self._signals = -1
         self._anew: list[str] = []
         self._missed = b""
-        self._kept = Kept()
+        self._reaper = Reaper()
+        self._kept = Kept(self._reaper)
         self._store = Store(_say, self._limit.started_with)
         self._orphans = Orphans()
         self._kernel: KernelProcess | None = None
@@ -166,8 +168,8 @@ class Anchor:
 
     def _wait(self, signals: int) -> None:
         poll = select.poll()
-        poll.register(signals, select.POLLIN)
-        poll.register(self._orphans, select.POLLIN)
+        for each in (signals, self._orphans, self._reaper):
+            poll.register(each, select.POLLIN)
         copy = self._kernel.spare if self._kernel else None
         lines = {each.channel.fileno(): each for each in (self._kernel, self._successor, copy) if each and each.open}
         for line, kernel in lines.items():
@@ -175,26 +177,25 @@ class Anchor:
         for ready, events in poll.poll(self._timeout()):
             if ready == signals:
                 self._signalled(set(os.read(signals, 4096)))
-            elif ready == self._orphans.fileno():
-                for pid, code in self._orphans.ended():
-                    self._ended(pid, code)
             elif events & select.POLLOUT:
                 lines[ready].flush()
             if ready in lines and events & ~select.POLLOUT:
                 self._listen(lines[ready])
+        urgent = [each.pid for each in (self._kernel, self._successor, self._next.spare) if each]
+        for pid, code in (*self._reaper.ended(urgent), *self._orphans.ended()):
+            self._ended(pid, code)
         if self._kernel is not None and copy is not None and not copy.open:
             self._kernel.spare = None
 
     def _timeout(self) -> int | None:
         """Until when there is nothing to do, in milliseconds."""
-        times = [each.deadline for each in (self._kernel, self._successor) if each and each.deadline is not None]
-        times += self._next.times(running=self._kernel is not None)
+        deadlines = [self._reaper.due, *(each.deadline for each in (self._kernel, self._successor) if each)]
+        times = [*filter(None, deadlines), *self._next.times(running=self._kernel is not None)]
         return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
 
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:
-            for pid, code in reaped():
-                self._ended(pid, code)
+            self._reaper.signalled()
         if signal.SIGHUP in numbers and self._log is not None:
             self._log.reopen()
         for number in numbers - {signal.SIGCHLD}:

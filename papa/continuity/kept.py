@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from papa.childspec import ChildSpec, Identity
 from papa.continuity.orphans import Orphans
+from papa.continuity.reaping import Reaper
 from papa.drivers.handles import handle_of, is_handle
 from papa.drivers.inheritance import DescriptorLimit
 from papa.drivers.numbering import moved
@@ -38,7 +39,11 @@ class Kept:
     @ivar changed: the keys of what was changed, until somebody who has seen to that takes them away.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reaper: Reaper) -> None:
+        """
+        @param reaper: is to see the ends of children.
+        """
+        self._reaper = reaper
         self.held: dict[str, list[int]] = {}
         self.children: dict[str, Child] = {}
         self.changed: dict[str, None] = {}
@@ -51,7 +56,11 @@ class Kept:
         before = self.held.get(key, ())
         self.changed[key] = None
         self.held[key] = [moved(each, _LOWEST) for each in descriptors]
-        for descriptor in before:
+        self._close(before)
+
+    def _close(self, descriptors: Iterable[int]) -> None:
+        for descriptor in descriptors:
+            self._reaper.let_go(descriptor)
             os.close(descriptor)
 
     def go_on(self, held: Mapping[str, Sequence[int]], children: Mapping[str, tuple[int, int | None]]) -> None:
@@ -65,6 +74,7 @@ class Kept:
         self.children[key] = Child(pid, code)
         if code is None:
             self._running[pid] = key
+            self._reaper.watch(pid, next(filter(is_handle, self.held.get(key, [])[-1:]), None))
 
     def state(self) -> dict[str, Any]:
         """What L{go_on} is to be told."""
@@ -81,8 +91,7 @@ class Kept:
         """Keep these no more."""
         for key in keys:
             self.changed[key] = None
-            for descriptor in self.held.pop(key, ()):
-                os.close(descriptor)
+            self._close(self.held.pop(key, ()))
             child = self.children.pop(key, None)
             if child is not None and self._running.get(child.pid) == key:
                 del self._running[child.pid]
@@ -138,8 +147,8 @@ class Kept:
         finally:
             for descriptor in (*streams.values(), *inherited.values(), *(each for _, each in listen)):
                 os.close(descriptor)
-        self._keep(key, pid, None)
         self.hold(key, [*kept, *handle_of(pid)])
+        self._keep(key, pid, None)
         return {"spawned": key, "pid": pid}, self.held[key][len(kept) :]
 
     def ended(self, pid: int, code: int) -> str | None:
@@ -148,6 +157,7 @@ class Kept:
 
         @return: the key, if it was a child.
         """
+        self._reaper.forget(pid)
         key = self._running.pop(pid, None)
         if key is not None:
             self.children[key].code = code

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from papa.drivers.inheritance import reset_signals
 
-__all__ = ["reaped", "signal_pipe"]
+__all__ = ["signal_pipe"]
 
 
 def signal_pipe(numbers: Iterable[int], missed: bytes = b"") -> int:
@@ -26,15 +26,3 @@ def signal_pipe(numbers: Iterable[int], missed: bytes = b"") -> int:
     reset_signals()
     os.write(writing, missed)
     return reading
-
-
-def reaped() -> Iterator[tuple[int, int]]:
-    """Reap what children have ended; pid and exit code of each, as L{subprocess} has it."""
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:
-            return
-        if ended is None:
-            return
-        yield ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status

@@ -201,7 +201,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         attendance.give_way = way
         reactor.callWhenRunning(way.on_signal, ignored)
         reactor.callWhenRunning(limit.keep_back, _FOR_OTHERS)
-    reactor.callWhenRunning(pass_over_what_stays)
+    reactor.callWhenRunning(pass_over_what_stays, reactor)
     if options["lifeline-fd"] is not None:
         _Lifeline(reactor, options["lifeline-fd"], ending).startReading()
     return service

@@ -3,12 +3,14 @@ Looking for garbage among what is new, and not among all that papa holds.
 
 Now and then Python looks through all objects for those that only refer to each other: with 5 000 processes that takes
 0.1 s, in which nobody is served. Next to nothing of what papa holds for long ever becomes such garbage. So what has
-been looked through once is passed over from then on; and all of it is looked through again when it is twice as much.
+been looked through once is passed over from then on; and when it is twice as much, all of it is looked through again,
+at a time when papa has little to do.
 """
 
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +18,11 @@ __all__ = ["pass_over_what_stays"]
 
 #: By how much what is passed over grows before all of it is looked through.
 _GROWTH: Final = 2
+#: How often that is looked at, in seconds, and with how much computing in between, in seconds too, papa is quiet.
+_PERIOD: Final = 60.0
+_QUIET: Final = 1.0
+#: After how many periods without quiet it is done all the same.
+_PATIENCE: Final = 10
 #: The generation that Python looks through last, with all others.
 _OLDEST: Final = 2
 
@@ -28,26 +35,41 @@ class _Passing:
     most of it may have gone meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
         gc.freeze()
         self._looked_through = self._passed_over = gc.get_freeze_count()
-        self._all = False
+        self._computed = time.process_time()
+        self._waited = 0
+        reactor.callLater(_PERIOD, self._look_through_if_due)
 
     def __call__(self, phase: str, found: Mapping[str, Any]) -> None:
-        if phase != "stop" or found["generation"] != _OLDEST:
-            return
-        self._passed_over += len(gc.get_objects(generation=_OLDEST))
-        gc.freeze()
-        if self._all:
+        if phase == "stop" and found["generation"] == _OLDEST:
+            self._passed_over += len(gc.get_objects(generation=_OLDEST))
+            gc.freeze()
+
+    def _look_through_if_due(self) -> None:
+        computed, self._computed = time.process_time() - self._computed, time.process_time()
+        if self._passed_over > _GROWTH * self._looked_through:
+            self._waited += 1
+            if computed < _QUIET or self._waited >= _PATIENCE:
+                self._look_through()
+        self._reactor.callLater(_PERIOD, self._look_through_if_due)
+
+    def _look_through(self) -> None:
+        self._waited = 0
+        self._passed_over = gc.get_freeze_count()
+        if self._passed_over > _GROWTH * self._looked_through:
+            self._passed_over = 0
+            gc.unfreeze()
+            gc.collect()
             self._looked_through = self._passed_over
-            self._all = False
-        elif self._passed_over > _GROWTH * self._looked_through:
-            self._passed_over = gc.get_freeze_count()
-            if self._passed_over > _GROWTH * self._looked_through:
-                gc.unfreeze()
-                self._passed_over, self._all = 0, True
 
 
-def pass_over_what_stays() -> None:
-    """Do so in this process from now on."""
-    gc.callbacks.append(_Passing())
+def pass_over_what_stays(reactor: Any) -> None:
+    """
+    Do so in this process from now on.
+
+    @param reactor: an C{IReactorTime}.
+    """
+    gc.callbacks.append(_Passing(reactor))

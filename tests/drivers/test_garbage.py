@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import weakref
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from papa.drivers import garbage
 from papa.drivers.garbage import pass_over_what_stays
 
 
@@ -26,7 +28,15 @@ class GarbageTests(SynchronousTestCase):
         self.addCleanup(gc.unfreeze)
         self.addCleanup(gc.callbacks.__setitem__, slice(None), list(gc.callbacks))
         gc.collect()
-        pass_over_what_stays()
+        self.clock = Clock()
+        pass_over_what_stays(self.clock)
+        self.reference = self.passed_over_garbage()
+
+    def passed_over_garbage(self) -> weakref.ref[Thing]:
+        """Something that was looked through while it was needed, and is needed no more."""
+        thing = Thing()
+        gc.collect()
+        return weakref.ref(thing)
 
     def test_new(self) -> None:
         """Garbage that has come to be since is found."""
@@ -35,35 +45,42 @@ class GarbageTests(SynchronousTestCase):
         self.assertIsNone(found())
 
     def test_passed_over(self) -> None:
-        """What has been looked through is not looked through again."""
+        """What has been looked through is not looked through again, as long as there is not much more of it."""
         kept = [Thing() for _ in range(1000)]
         gc.collect()
         self.assertLess(len(gc.get_objects()), 1000)
-        last = weakref.ref(kept.pop())
+        self.clock.advance(60)
         gc.collect()
-        self.assertIsNotNone(last())
+        self.assertIsNotNone(self.reference())
+        self.assertEqual(len(kept), 1000)
 
     def test_twice_as_much(self) -> None:
-        """Once there is twice as much, all of it is looked through, and is passed over again then."""
-        first = Thing()
-        gc.collect()
-        gone = weakref.ref(first)
-        del first
+        """Once there is twice as much, all of it is looked through in a quiet minute, and is passed over again then."""
         kept = [Thing() for _ in range(gc.get_freeze_count() * 2)]
-        for _ in range(2):
-            gc.collect()
-        self.assertIsNone(gone())
+        gc.collect()
+        self.assertIsNotNone(self.reference())
+        self.clock.advance(60)
+        self.assertIsNone(self.reference())
         self.assertLess(len(gc.get_objects()), len(kept))
+
+    def test_never_quiet(self) -> None:
+        """Where there is no quiet minute, it is done after ten others."""
+        self.patch(garbage, "_QUIET", 0.0)
+        kept = [Thing() for _ in range(gc.get_freeze_count() * 2)]
+        gc.collect()
+        for _ in range(9):
+            self.clock.advance(60)
+        self.assertIsNotNone(self.reference())
+        self.clock.advance(60)
+        self.assertIsNone(self.reference())
+        self.assertTrue(kept)
 
     def test_as_much_as_went(self) -> None:
         """What comes in place of what goes does not count: all is looked through for what has grown."""
-        first = Thing()
-        gc.collect()
-        gone = weakref.ref(first)
-        del first
         kept: list[list[None]] = []
         for _ in range(5):
             kept = [[None] for _ in range(gc.get_freeze_count() // 2)]
             gc.collect()
-        self.assertIsNotNone(gone())
+        self.clock.advance(60)
+        self.assertIsNotNone(self.reference())
         self.assertTrue(kept)

@@ -13,4 +13,4 @@ _Thing = TypeVar("_Thing")
 
 def without(row: tuple[_Thing, ...], gone: _Thing) -> tuple[_Thing, ...]:
     """The others."""
-    return tuple(each for each in row if each is not gone)
+    return tuple([each for each in row if each is not gone]) if row else row

@@ -346,9 +346,10 @@ class Journal:
 
     def leave(self, place: Place) -> None:
         """A reader goes; output no longer waits for it."""
-        self._holding = without(self._holding, place)
         self._looking = without(self._looking, place)
-        self._give_back()
+        if self._holding:
+            self._holding = without(self._holding, place)
+            self._give_back()
 
     def take(self, place: Place, limit: int, name: str, invocation: str) -> Iterator[Output | Hole]:
         """

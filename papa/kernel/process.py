@@ -347,11 +347,13 @@ class HeldProcess:
 
     def left(self, place: Place) -> None:
         """A reader has gone."""
+        held_from = self.journal.head
         self.journal.leave(place)
         if self.forgotten:
             return
-        with suppress(LimitReached):
-            self.settle()
+        if self.journal.head > held_from:
+            with suppress(LimitReached):
+                self.settle()
         self.perhaps_finish()
 
     def remove(self) -> None:

@@ -65,6 +65,11 @@ class Reader:
             items.append(self.process.closed)
         return items
 
+    def leave(self) -> None:
+        """Read it no more."""
+        self.process.readers = without(self.process.readers, self)
+        self.process.left(self.place)
+
 
 @implementer(IWatch)
 class Watch:
@@ -174,8 +179,9 @@ class Watch:
         self._endless = False
         self._taken.clear()
         self._ready.clear()
-        for reader in list(self._readers.values()):
-            self._leave(reader)
+        readers, self._readers = self._readers, {}
+        for reader in readers.values():
+            reader.leave()
 
     def end(self) -> None:
         """Stop, because somebody else goes on; the observer finds that there is nothing left."""
@@ -187,5 +193,4 @@ class Watch:
         del self._readers[reader.process.name]
         self._ready.pop(reader, None)
         self._taken.pop(reader, None)
-        reader.process.readers = without(reader.process.readers, reader)
-        reader.process.left(reader.place)
+        reader.leave()

@@ -29,7 +29,7 @@ __all__ = ["BATCH_SIZE", "Host", "Session", "Talker"]
 #: How much output, in bytes, is sent before it must be acknowledged.
 BATCH_SIZE: Final = 256 << 10
 #: How many things are listed at a time.
-_PAGE: Final = 128
+_PAGE: Final = 32
 
 
 class Talker(Protocol):

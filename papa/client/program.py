@@ -164,17 +164,22 @@ class Connection:
         @return: what the kernel's method of that name gives.
         @raise Error: what the kernel refuses.
         """
-        page, more = self._ask(command)
-        answer = page
-        while (rest := program.rest_of(command, page, more)) is not None:
+        answer: Any = None
+        number = self._send_question(command)
+        while True:
+            box = self._await_answer(number)
+            # The kernel puts the next page together while this one is read.
+            ahead = program.next_page(command, box)
+            if ahead is not None:
+                number = self._send_question(ahead)
+            page, more = program.read_answer(command, box)
+            answer = page if answer is None else answer | page
+            rest = ahead or program.rest_of(command, page, more)
+            if rest is None:
+                return answer
+            if ahead is None:
+                number = self._send_question(rest)
             command = rest
-            page, more = self._ask(command)
-            answer |= page
-        return answer
-
-    def _ask(self, asked: program.Asked) -> tuple[Any, str | None]:
-        number = self._send_question(asked)
-        return program.read_answer(asked, self._await_answer(number))
 
     def _await_answer(self, number: int, *, alone: bool = False) -> Box:
         """The answer to a question; C{alone} with nothing behind it, which stays where select sees it."""

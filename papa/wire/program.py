@@ -29,6 +29,7 @@ __all__ = [
     "answer_box",
     "answered",
     "commands_by_name",
+    "next_page",
     "push_box",
     "read_answer",
     "read_push",
@@ -190,6 +191,18 @@ def rest_of(command: Command, page: Mapping[str, Any], more: str | None) -> Comm
     return replace(command, after=more, most=max(most, 0))
 
 
+def next_page(command: Command, box: Mapping[bytes, bytes]) -> Command | None:
+    """What to ask for the rest of a list, before the page in a box is read; L{None} if that cannot be said by then."""
+    if not isinstance(command, Listing) or command.most or _MORE not in box:
+        return None
+    return rest_of(command, {}, _more(box))
+
+
+def _more(box: Mapping[bytes, bytes]) -> str | None:
+    more: str | None = schema.read_value(_MORE.decode(), schema.codec_of(str), box)
+    return more
+
+
 def answered(box: Mapping[bytes, bytes]) -> int | None:
     """
     The number of the request that a box answers or refuses; L{None} if it does not.
@@ -222,7 +235,7 @@ def read_answer(command: Asked, box: Mapping[bytes, bytes]) -> tuple[Any, str | 
     if not isinstance(command, Command) or command.answer is None:
         return None, None
     if command.listed:
-        return _read_page(command.answer, box), schema.read_value(_MORE.decode(), schema.codec_of(str), box)
+        return _read_page(command.answer, box), _more(box)
     if command.answer in _SCALARS:
         return schema.read_value("value", schema.codec_of(command.answer), box), None
     record: Any = schema.read_record(command.answer, box)

@@ -22,6 +22,7 @@ from papa.commands import (
 )
 from papa.drivers.memory import MemoryChild
 from papa.errors import AlreadyDiffers, LimitReached, TooOld
+from papa.kernel.journal import UNTOUCHED
 from papa.records import STDERR, STDOUT, Happened, Hole, Output
 from tests.kernel.building import PLENTY, Bell, House, Killed, data, ends, everything, holes
 

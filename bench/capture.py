@@ -23,6 +23,7 @@ from bench.started import Ends, Program
 __all__ = ["BARE", "FIGURES", "bare_program"]
 
 BARE: Final = "bare read loop"
+_EPOLL: Final = "bare epoll loop"
 _LINE: Final = 100
 
 
@@ -63,8 +64,8 @@ def _by_kernel(kernel: Kernel, gate: Gate, command: Sequence[str]) -> Captured:
     return Captured(elapsed, used)
 
 
-def _by_loop(gate: Gate, command: Sequence[str]) -> Captured:
-    with Program(bare_program("reader", *gate.behind(*command)), talks=True) as reader:
+def _by_loop(loop: str, gate: Gate, command: Sequence[str]) -> Captured:
+    with Program(bare_program(loop, *gate.behind(*command)), talks=True) as reader:
         gate.await_there(1)
         began = time.perf_counter()
         gate.open(1)
@@ -110,7 +111,8 @@ class _OneChild(Figure):
         sides = {
             kernel.name: measure(partial(_by_kernel, kernel, gate)) for kernel in (*field.papas(), *field.version1())
         }
-        sides[BARE] = measure(partial(_by_loop, gate))
+        sides[BARE] = measure(partial(_by_loop, "reader", gate))
+        sides[_EPOLL] = measure(partial(_by_loop, "epoll_reader", gate))
         for name, manager in managers(field, self.quick_managers if field.quick else self.managers).items():
             sides[name] = measure(partial(_by_manager, manager, gate))
         return sides
@@ -130,7 +132,9 @@ class Stream(_OneChild):
     Counted is what it has printed by the time from when it was let go until it has exited: its pipe is full all the
     time, so it goes as fast as it is read. The first runs C{head -c} of /dev/zero, which writes some KiB at a time and
     is itself what bounds all sides; the second C{dd}, 64 KiB at a time. papa and papa 1.0.6 keep 1 MiB in memory;
-    supervisor writes a file of at most 1 MiB; the bare loop reads 64 KiB at a time with os.read and keeps nothing.
+    supervisor writes a file of at most 1 MiB; the bare loop reads 64 KiB at a time with os.read, which waits, and keeps
+    nothing. The bare epoll loop asks epoll before each read and keeps 1 MiB, as any must that reads from more than one
+    child.
     """
 
     name = "capture"

@@ -17,6 +17,7 @@ from bench.started import Ends, Program
 __all__ = ["FIGURES", "RAW"]
 
 RAW: Final = "raw socketpair copy"
+_AMP: Final = "Twisted's amp"
 
 
 def _rate(size: int, seconds: float, said: bytes) -> float:
@@ -64,7 +65,8 @@ class OwnClients(Figure):
 
     Counted is from when the client is told to begin until it has read and acknowledged all, with the end of the
     process. Against two Python processes and a pair of Unix sockets, one sending as much from memory, 64 KiB at a time,
-    the other receiving it.
+    the other receiving it. Beside them two processes that do so with Twisted's own amp, in boxes as large as papa's,
+    and without acknowledging any.
     """
 
     name = "clients"
@@ -78,7 +80,8 @@ class OwnClients(Figure):
         sides: dict[str, Callable[[], Mapping[str, float]]] = {
             kernel.name: partial(self._by_kernel, kernel, size) for kernel in field.papas()
         }
-        sides[RAW] = partial(self._by_copy, size)
+        sides[RAW] = partial(self._by_copy, "copy", size)
+        sides[_AMP] = partial(self._by_copy, "amp_copy", size)
         return sides
 
     def _by_kernel(self, kernel: PapaKernel, size: int) -> Mapping[str, float]:
@@ -93,8 +96,8 @@ class OwnClients(Figure):
             ends.wait()
         return self._told(bare_program(client, kernel.control, "loud"), size)
 
-    def _by_copy(self, size: int) -> Mapping[str, float]:
-        rate = self._told(bare_program("copy", str(size)), size)
+    def _by_copy(self, program: str, size: int) -> Mapping[str, float]:
+        rate = self._told(bare_program(program, str(size)), size)
         return {quantity.name: rate for quantity in self.quantities}
 
     @staticmethod

@@ -81,7 +81,7 @@ def main() -> None:
     child = os.fork()
     mine, other = (here, there) if child else (there, here)
     other.close()
-    factory = Factory.forProtocol(Receiver if child else Sender)
+    factory: Any = Factory.forProtocol(Receiver if child else Sender)
     mine.setblocking(False)
     IReactorSocket(reactor).adoptStreamConnection(mine.fileno(), socket.AF_UNIX, factory)
     if not child:

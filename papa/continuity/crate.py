@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from papa.continuity.channel import Channel, DescriptorsLost
+from papa.drivers.credentials import credentials_of_peer
 
 __all__ = ["Crate", "contents"]
 
 #: Linux's numbers: where a look begins, from asm-generic/socket.h, and what says who has made a socket.
 _SO_PEEK_OFF: Final = 42
-_PEER: Final = struct.Struct("iII")
 
 
 class Crate:
@@ -93,5 +92,4 @@ def _is_own(sock: socket.socket) -> bool:
     """Whether this is an end of a pair that this user has made: of one that was connected, the peer has a name."""
     if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET) or sock.getpeername() or sock.getsockname():
         return False
-    _, uid, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-    return int(uid) == os.geteuid()
+    return credentials_of_peer(sock).uid == os.geteuid()

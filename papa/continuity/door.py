@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 import select
 import socket
-import struct
 from typing import Any, Final
 
 from papa.continuity.channel import Channel
+from papa.drivers.credentials import credentials_of_peer
 
 __all__ = ["KEY", "Door", "knock"]
 
 #: Under which the other side is held.
 KEY: Final = "door"
-
-_PEER: Final = struct.Struct("iII")
 
 
 class Door:
@@ -66,7 +64,7 @@ def knock(descriptor: int) -> tuple[int, Channel] | None:
         door.send(told, [theirs.fileno()], wait=False)
         with socket.socket(fileno=os.dup(descriptor)) as sock:
             # Of the process that has made the door.
-            pid, _, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+            pid = credentials_of_peer(sock).pid
     except OSError:
         ours.close()
         return None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
-import importlib
 import os
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -20,19 +17,19 @@ from zope.interface import implementer
 
 from papa import errors
 from papa.childspec import ChildSpec
-from papa.continuity.anew import FORMAT
-from papa.continuity.channel import MOST_DESCRIPTORS, Channel
+from papa.continuity.channel import Channel
 from papa.continuity.door import KEY, Door
+from papa.continuity.errands import spawn_request
 from papa.continuity.holdings import Holdings
 from papa.continuity.knocking import AWAITED, Knocking
 from papa.continuity.migrations import FORMAT as NEWEST_READ
 from papa.continuity.migrations import OLDEST_READ
-from papa.continuity.replacement import ANCHOR
+from papa.continuity.replacement import own_anchor
 from papa.continuity.strays import end_strays
 from papa.daemon.systemd import store_size
-from papa.drivers.numbering import moved
+from papa.drivers.numbering import moved, reserved
 from papa.drivers.starting import explain
-from papa.errors import LimitReached, SpawnFailed
+from papa.errors import SpawnFailed
 from papa.interfaces import IHolder, ILine
 
 __all__ = ["AnchorLink"]
@@ -47,12 +44,6 @@ _FOR_CLIENTS: Final = 4
 _TURN: Final = 32
 #: How long descriptors that are on their way take at most to arrive, about, in seconds.
 _SHORTLY: Final = 0.001
-#: What the anchor is told of a child as it stands; the rest says which child it is, or goes beside it.
-_SAID: Final = tuple(
-    field.name
-    for field in dataclasses.fields(ChildSpec)
-    if field.name not in ("key", "captured", "descriptors", "listen")
-)
 
 
 @implementer(IHolder, ILine, IReadDescriptor)
@@ -105,7 +96,7 @@ class AnchorLink:
                     self._pids[message["held"]] = message["pid"]
             elif "rehearse" in message:
                 error = _why_not(rehearse, descriptors[0])
-                self._send({"do": "rehearsed", "error": error, "reads": [OLDEST_READ, NEWEST_READ], **_own_anchor()})
+                self._send({"do": "rehearsed", "error": error, "reads": [OLDEST_READ, NEWEST_READ], **own_anchor()})
             elif "welcome" in message:
                 self.kernels, self.anchor = message["welcome"], message["anchor"]
 
@@ -193,22 +184,7 @@ class AnchorLink:
         @raise Error: as L{papa.drivers.starting.start} does.
         @raise SpawnFailed: too if there is no anchor to start it.
         """
-        # Not asdict(spec), which takes 40 microseconds instead of 9: it copies each argument and variable.
-        fields = {name: getattr(spec, name) for name in _SAID}
-        fields |= {"env": dict(spec.env), "rlimits": dict(spec.rlimits), "identity": dataclasses.asdict(spec.identity)}
-        listen = [descriptor for _, descriptor in spec.listen]
-        request = {
-            "do": "spawn",
-            "key": key,
-            "spec": fields,
-            "streams": list(streams),
-            "inherited": list(spec.descriptors),
-            "listen": [name for name, _ in spec.listen],
-        }
-        beside = [*streams.values(), *spec.descriptors.values(), *listen, *kept]
-        if len(beside) > MOST_DESCRIPTORS:
-            count = len(beside)
-            raise LimitReached(f"Cannot start {spec.args[0]!r}: it is given too many sockets: {count} descriptors")
+        request, beside = spawn_request(key, spec, streams, kept)
         try:
             try:
                 message, descriptors = self._answer(key, request, beside, len(kept))
@@ -234,7 +210,7 @@ class AnchorLink:
         """What comes of asking for a child."""
         # Once it was started it is too late to find that there is no number left for its pidfd, and for duplicates of
         # that and of what is kept; nor should there be none for those who want to know of it.
-        with _reserved(1 + kept + 1 + _FOR_CLIENTS):
+        with reserved(1 + kept + 1 + _FOR_CLIENTS):
             self._ask(request, beside)
         while True:
             message, descriptors = self._next()
@@ -433,23 +409,6 @@ class AnchorLink:
             self._hand_over(message["hear"])
 
 
-@contextmanager
-def _reserved(count: int) -> Iterator[None]:
-    """
-    Have so many numbers of descriptors kept for later.
-
-    @raise OSError: if there are fewer.
-    """
-    reserved = [os.open(os.devnull, os.O_RDONLY)]
-    try:
-        for _ in range(count - 1):
-            reserved.append(os.dup(reserved[0]))
-        yield
-    finally:
-        for descriptor in reserved:
-            os.close(descriptor)
-
-
 def _send_when_possible(channel: Channel, message: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     """Send what takes its turn among too many descriptors of this user that are on their way."""
     while True:
@@ -460,12 +419,6 @@ def _send_when_possible(channel: Channel, message: Mapping[str, Any], descriptor
             if error.errno != errno.ETOOMANYREFS:
                 raise
             time.sleep(_SHORTLY)
-
-
-def _own_anchor() -> dict[str, Any]:
-    """How an anchor of this version is started, if it can be, and what it understands."""
-    importlib.import_module(ANCHOR[-1])
-    return {"anchor": [sys.executable, *ANCHOR], "format": FORMAT}
 
 
 def _why_not(rehearse: Callable[[int], object], descriptor: int) -> str | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from papa.continuity.anew import FORMAT
 from papa.continuity.channel import Channel
 from papa.continuity.started import start_at_line
 from papa.drivers.inheritance import DescriptorLimit
 
-__all__ = ["ANCHOR", "Replacement"]
+__all__ = ["ANCHOR", "Replacement", "own_anchor"]
 
 #: How an anchor is started, behind the name of a Python.
 ANCHOR: Final = ("-P", "-m", "papa.continuity.anchor")
@@ -58,3 +60,9 @@ def _reap() -> None:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+
+
+def own_anchor() -> dict[str, Any]:
+    """How an anchor of this version is started, if it can be, and what it understands."""
+    importlib.import_module(ANCHOR[-1])
+    return {"anchor": [sys.executable, *ANCHOR], "format": FORMAT}

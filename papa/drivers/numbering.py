@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["moved"]
+__all__ = ["moved", "reserved"]
 
 
 def moved(descriptor: int, number: int | None) -> int:
@@ -22,3 +24,20 @@ def moved(descriptor: int, number: int | None) -> int:
         return descriptor
     os.close(descriptor)
     return moved
+
+
+@contextmanager
+def reserved(count: int) -> Iterator[None]:
+    """
+    Have so many numbers kept for later.
+
+    @raise OSError: if there are fewer.
+    """
+    kept = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        for _ in range(count - 1):
+            kept.append(os.dup(kept[0]))
+        yield
+    finally:
+        for descriptor in kept:
+            os.close(descriptor)

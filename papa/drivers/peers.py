@@ -14,7 +14,9 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["listener_uid", "peer_pid", "peer_uid"]
+from papa.drivers.credentials import credentials_of_peer
+
+__all__ = ["listener_uid", "peer_uid"]
 
 _ESTABLISHED: Final = 1
 _LISTEN: Final = 10
@@ -29,17 +31,6 @@ _REQUEST: Final = struct.Struct("=BBBxI")
 _NO_COOKIE: Final = b"\xff" * 8
 
 
-def peer_pid(sock: socket.socket) -> int:
-    """Who has connected to a Unix socket: the pid, which may be another's by now."""
-    return _credentials(sock)[0]
-
-
-def _credentials(sock: socket.socket) -> tuple[int, int, int]:
-    """Pid, uid and gid of who has connected to a Unix socket."""
-    pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return pid, uid, gid
-
-
 def peer_uid(sock: socket.socket) -> int | None:
     """
     The user at the other end of a connected Unix or loopback TCP socket.
@@ -48,7 +39,7 @@ def peer_uid(sock: socket.socket) -> int | None:
         to tell.
     """
     if sock.family == socket.AF_UNIX:
-        return _credentials(sock)[1]
+        return credentials_of_peer(sock).uid
     try:
         peer, own = sock.getpeername()[:2], sock.getsockname()[:2]
     except OSError:

@@ -8,7 +8,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IUNIXTransport
 from twisted.logger import Logger
 
-from papa.drivers.peers import peer_pid
+from papa.drivers.credentials import credentials_of_peer
 
 __all__ = ["RefusalLog", "peer_name"]
 
@@ -22,7 +22,7 @@ def peer_name(transport: Any) -> str:
     if isinstance(address, IPv4Address | IPv6Address):
         return f"{address.host}:{address.port}"
     on_unix: bool = IUNIXTransport.providedBy(transport)
-    return f"pid {peer_pid(transport.getHandle())}" if on_unix else "somebody"
+    return f"pid {credentials_of_peer(transport.getHandle()).pid}" if on_unix else "somebody"
 
 
 class RefusalLog:

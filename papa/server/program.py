@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,7 +70,7 @@ class _Stream:
         self._follow = request.follow
         self._ended = False
         self._begun = False
-        self.watch = kernel.watch(request, self)
+        self.watch = kernel.watch(request, weakref.proxy(self))  # Else each would live by the other.
         self._begun = True
 
     def output_ready(self) -> None:
@@ -381,6 +382,8 @@ class Program(amp.BinaryBoxProtocol):
             os.close(descriptor)
         self._lent.clear()
         self._descriptors.clear()
+        # It is this object itself, which else would be left to be found as garbage.
+        del self.boxReceiver
         if self._admitted:
             self._attendance.departed(self)
 

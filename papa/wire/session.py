@@ -7,6 +7,7 @@ states below are just these.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, cast
@@ -204,10 +205,10 @@ class _Conversation:
 
 @implementer(IWatchObserver)
 class _Alarm:
-    """Tells the conversation that its watch has something; not before the watch has begun."""
+    """Tells the conversation, which has the watch, that this has something; not before it has begun."""
 
     def __init__(self, conversation: _Conversation) -> None:
-        self._conversation = conversation
+        self._conversation = weakref.proxy(conversation)
 
     def output_ready(self) -> None:
         """There is something to take."""
@@ -308,9 +309,10 @@ class Session:
     """A conversation with one client."""
 
     def __init__(self, kernel: IKernel, talker: Talker, host: Host) -> None:
-        self._conversation = _Conversation(kernel, talker, host)
+        # What a session is made of does not live by itself: nothing is left behind to be found as garbage.
+        self._conversation = _Conversation(kernel, weakref.proxy(talker), host)
         self._inputs: _Inputs = _new_machine(self._conversation)  # type: ignore[operator]
-        self._conversation.inputs = self._inputs
+        self._conversation.inputs = weakref.proxy(self._inputs)
         self._first = True
 
     def begin(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 from hypothesis import given, settings
@@ -593,6 +595,25 @@ class TurnTests(SynchronousTestCase):
         self.console.connectionLost(Failure(ConnectionDone()))
         self.clock.advance(0)
         self.assertIsNone(self.house.value("v099"))
+
+
+class GarbageTests(SynchronousTestCase):
+    """What a connection leaves behind."""
+
+    def test_nothing(self) -> None:
+        """With its connection a console goes at once, though nobody looks for garbage, and though it watches still."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        house = House()
+        child = house.start()
+        console, transport = house.greeted()
+        console.dataReceived(b"list values\nwatch processes job\n")
+        child.print(b"x")
+        console.connectionLost(Failure(ConnectionDone()))
+        gone = weakref.ref(console)
+        transport.producer = None
+        del console
+        self.assertIsNone(gone())
 
 
 class PressureTests(SynchronousTestCase):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -508,6 +510,40 @@ class TurnTests(SynchronousTestCase):
         self.caller.protocol.connectionLost()
         self.house.clock.advance(0)
         self.assertEqual(self.house.caller().list(ListValues())[0], {})
+
+
+class GarbageTests(SynchronousTestCase):
+    """What a connection leaves behind."""
+
+    def setUp(self) -> None:
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.house = House()
+
+    @staticmethod
+    def ended(caller: Caller) -> weakref.ref[Program | Console]:
+        """The protocol of a client that has gone; the client has the last other reference to it."""
+        caller.transport.producer = None  # As a transport that has lost its connection.
+        caller.protocol.connectionLost(Failure(ConnectionDone()))
+        return weakref.ref(caller.protocol)
+
+    def test_asked(self) -> None:
+        """Nothing, if it has asked for something, though nobody looks for garbage."""
+        caller = self.house.caller()
+        caller.ask(ListProcesses())
+        protocol = self.ended(caller)
+        del caller
+        self.assertIsNone(protocol())
+
+    def test_watched(self) -> None:
+        """Nothing, if it has watched, and watches still."""
+        self.house.kernel.perform(MakeProcess(name="job", args=("/bin/job",)))
+        caller = self.house.caller()
+        caller.watch("job")
+        self.house.child().print(b"x")
+        protocol = self.ended(caller)
+        del caller
+        self.assertIsNone(protocol())
 
 
 class NoRoomTests(SynchronousTestCase):

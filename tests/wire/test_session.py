@@ -812,6 +812,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.world = World()
+        self.lookers: list[Conversation] = []
         self.child = self.world.start(bufsize=100 << 20)
         self.talk = self.world.talk()
         self.watching = False
@@ -876,7 +877,8 @@ class Watcher:
 
     def look(self) -> None:
         """Somebody else looks, and lets nothing go."""
-        self.world.talk().say("watch processes observe=1")
+        self.lookers.append(self.world.talk())
+        self.lookers[-1].say("watch processes observe=1")
 
 
 class WatchTests(SynchronousTestCase):

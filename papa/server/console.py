@@ -183,7 +183,8 @@ class Console(LineReceiver):
 
     def _take_more_steps(self) -> None:
         assert self._clock is not None
-        assert self._steps is not None
+        if self._steps is None:
+            return
         try:
             if not for_a_while(self._steps):
                 self._clock.callLater(0, self._take_more_steps)
@@ -235,7 +236,10 @@ class Console(LineReceiver):
         self.transport.loseConnection()
 
     def dismiss(self, reason: Error | None = None) -> None:
-        """End the connection because papa ends; this wire has no words for why."""
+        """End the connection because papa ends; this wire has no words for why. What was begun is done first."""
+        if self._steps is not None:
+            steps, self._steps = self._steps, None
+            all_at_once(steps)
         self.hang_up()
 
     def readConnectionLost(self) -> None:

@@ -185,9 +185,9 @@ class CaptureTests(ChildrenTestCase):
         self.assertNotIn("lost", self.kernel.said())
 
     def test_many_in_a_row(self) -> None:
-        """300 short processes, one after the other: each has its output in front of its end, and nothing is left."""
+        """100 short processes, one after the other: each has its output in front of its end, and nothing is left."""
         base = self.kernel.descriptors()
-        for number in range(300):
+        for number in range(100):
             self.make(f"p {sh('echo $1; exit $2', 'sh')} {number} {number % 256}")
             captured = self.talk.watch_to_end("p")["p"]
             self.assertEqual((bytes(captured.out), captured.code), (b"%d\n" % number, number % 256))

@@ -589,6 +589,14 @@ class TurnTests(SynchronousTestCase):
         failed = b"Error: papa itself failed at this: see its log\n> "
         self.assertEqual(heard(self.transport), failed * 2)
 
+    def test_papa_ends(self) -> None:
+        """What was begun is done and answered before the connection is ended."""
+        self.console.dataReceived(b"remove values v0*\n")
+        self.console.dismiss()
+        self.assertEqual((heard(self.transport), self.house.value("v099")), (b"\n> ", None))
+        self.assertTrue(self.transport.disconnecting)
+        self.clock.advance(0)
+
     def test_client_that_goes(self) -> None:
         """What a client has asked for is done, though it goes."""
         self.console.dataReceived(b"remove values v0*\n")

@@ -46,6 +46,7 @@ from papa.errors import (
     AlreadyDiffers,
     BadRequest,
     Error,
+    GivesWay,
     LimitReached,
     NotAllowed,
     NotFound,
@@ -503,6 +504,15 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
         self.house.child("a").exit()
         self.assertIsNotNone(self.house.process("a"))
+
+    def test_papa_gives_way(self) -> None:
+        """What was begun is done and answered before the connection is ended: nobody is to ask for it again."""
+        removal = self.caller.send(RemoveValues(names=("v*",)))
+        self.house.attendance.dismiss_all(GivesWay("another goes on"))
+        self.assertEqual([push.code for push in self.caller.read() if isinstance(push, Refused)], [GivesWay.code])
+        self.assertEqual(self.caller.answer(RemoveValues(names=("v*",)), removal), (None, None))
+        self.assertEqual(self.house.kernel.perform(ListValues()), {})
+        self.house.clock.advance(0)
 
     def test_client_that_goes(self) -> None:
         """What a client has asked for is done, though it goes."""

@@ -110,8 +110,9 @@ class Meter:
 
         def span(pid: int) -> float:
             began = began_at.get(pid)
-            age = wall - began if began is not None and pid not in before.captured else now - before.when
-            return max(age, 0.001)
+            age = wall - began if began is not None and pid not in before.captured else 0.0
+            # One that was seen before; or that will begin, by a clock that was set back since it has.
+            return max(age if age > 0 else now - before.when, 0.001)
 
         before, self._seen = self._seen, seen
         began_at = {process.pid: process.started for process in processes}

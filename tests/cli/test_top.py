@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from contextlib import closing
 
+from papa.cli.measuring import Meter
+from papa.client.location import Location
+from papa.client.program import Connection
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase
 from tests.support import script, until
@@ -51,6 +56,14 @@ class OnceTests(TopTestCase):
         self.client.make_process("drip", "sh", ["-c", "while :; do echo 123456789; sleep 0.01; done"])
         (drip,) = json.loads(self.papa("top", "--json", "drip").stdout)["processes"]
         self.assertTrue(20 < drip["rate"] < 1100, drip)
+
+    def test_clock_set_back(self) -> None:
+        """By a clock that was set back since, a process may have begun in the future: its rate is none for that."""
+        now = time.time()
+        self.patch(time, "time", lambda: now - 3600)
+        with closing(Connection(Location.read(self.kernel.path), 10)) as connection:
+            found = {each.process.name: each.rate for each in Meter(connection, ()).measure().processes}
+        self.assertLess(found["loud"], 100_000)
 
     def test_names(self) -> None:
         """Only those of the names; one that is not held is not found."""

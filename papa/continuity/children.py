@@ -50,6 +50,19 @@ class _Sender(process.ProcessWriter):
         return self.proc.send(self)
 
 
+class _Keeping:
+    """Has the anchor hold files that are made later."""
+
+    __slots__ = ("_key", "_link")
+
+    def __init__(self, link: AnchorLink, key: str) -> None:
+        self._link = link
+        self._key = key
+
+    def __call__(self, made: list[int]) -> None:
+        self._link.hold(self._key, made, stays=True)
+
+
 class AnchoredChild(Child):
     """
     A child that does not end with the kernel.
@@ -68,18 +81,21 @@ class AnchoredChild(Child):
         crowd: Crowd,
         spec: ChildSpec,
         *args: Any,
-        feed: Feed,
+        feed: Feed | None,
         **kwargs: Any,
     ) -> None:
+        """
+        @param feed: where what is to be sent to it is put; L{None} if it has no input to be sent anything.
+        """
         self._link = link
         self._wall = wall
         self._key = spec.key
-        self._feed = feed
+        self._fed = feed
         self._paused = False
         self.held = True
         super().__init__(reactor, crowd, spec, *args, **kwargs)
         link.when_exited(f"process {spec.key}", self.exited)
-        if 0 in self.pipes and (feed.waiting or feed.closes):
+        if feed is not None and 0 in self.pipes and (feed.waiting or feed.closes):
             self.pipes[0].disconnecting = feed.closes
             self._start_sending()
 
@@ -88,6 +104,11 @@ class AnchoredChild(Child):
 
     def _writer(self, end: int) -> process.ProcessWriter:
         return _Sender(self._reactor, self, 0, end, forceReadHack=True)
+
+    @property
+    def _feed(self) -> Feed:
+        assert self._fed is not None
+        return self._fed
 
     @property
     def _input_waits(self) -> bool:
@@ -129,7 +150,7 @@ class AnchoredChild(Child):
 
     def unsent(self) -> tuple[bytes, bool]:
         """What of its standard input is still on its way to it, and whether that ends behind it."""
-        return self._feed.unsent(), self._feed.closes
+        return (b"", False) if self._fed is None else (self._fed.unsent(), self._fed.closes)
 
     def record(self, reader: _Recorder) -> Exception | None:
         """Put on the tape what a pipe has, and tell the observer."""
@@ -207,7 +228,8 @@ class AnchoredChild(Child):
     def forget(self) -> None:
         """Have the anchor let go of it."""
         self.held = False
-        self._feed.close()
+        if self._fed is not None:
+            self._fed.close()
         keys = (f"process {self._key}", f"stdin {self._key}", f"input {self._key}")
         self._link.drop(*self._close_tape(), *keys)
 
@@ -264,7 +286,7 @@ class AnchoredChildren:
         tape = None
         if spec.captured and captured_channels(spec):
             tape = Tape(self._scratch, *self._files(f"tape {spec.key}"))
-        feed = Feed(*self._files(f"input {spec.key}"))
+        feed = Feed(*self._files(f"input {spec.key}")) if 0 in ends else None
         return AnchoredChild(
             self._link,
             self._wall,
@@ -281,4 +303,4 @@ class AnchoredChildren:
 
     def _files(self, key: str) -> tuple[Callable[[list[int]], object], Sequence[int]]:
         """How files are held that are made later, and those that were held by the kernel before."""
-        return lambda made: self._link.hold(key, made, stays=True), self._link.take(key, stays=True)
+        return _Keeping(self._link, key), self._link.take(key, stays=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
@@ -104,6 +104,10 @@ class _Secured(ProtocolWrapper):
         super().write(data)
         if self._drain is not None:
             self._drain.written()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """The same, in pieces."""
+        self.write(b"".join(data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection has gone, perhaps before anything was said on it."""

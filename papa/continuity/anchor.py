@@ -3,9 +3,8 @@ The anchor: a process that outlives the kernels, and does so little that it neve
 
 It holds a duplicate of every descriptor that matters, under keys that only kernels understand. It is the parent of all
 children, which it starts for the kernel, and keeps how they ended. When a kernel ends without having said that it
-would, or gives way to another, the anchor starts the next one and hands it everything.
-
-It has one thread, uses the standard library only, and sleeps until something happens.
+would, or gives way to another, the anchor starts the next one and hands it everything. It has one thread, uses the
+standard library only, and sleeps until something happens.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 from papa.continuity.anew import begin_anew, knows_format, passed_on
@@ -182,7 +182,7 @@ class Anchor:
             if ready in lines and events & ~select.POLLOUT:
                 self._listen(lines[ready])
         urgent = [each.pid for each in (self._kernel, self._successor, self._next.spare) if each]
-        for pid, code in (*self._reaper.ended(urgent), *self._orphans.ended()):
+        for pid, code in chain(self._reaper.ended(urgent), self._orphans.ended()):
             self._ended(pid, code)
         if self._kernel is not None and copy is not None and not copy.open:
             self._kernel.spare = None

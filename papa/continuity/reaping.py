@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 __all__ = ["Reaper"]
@@ -64,34 +65,45 @@ class Reaper:
         due = time.monotonic() + (0 if self._blind else _SOME_TIME)
         self.due = due if self.due is None else min(due, self.due)
 
-    def ended(self, urgent: Iterable[int]) -> list[tuple[int, int]]:
+    def ended(self, urgent: Sequence[int]) -> Iterator[tuple[int, int]]:
         """
-        Reap what has ended.
+        Reap what has ended, one after the other: how one has ended is to be noted before the next is reaped.
 
         @param urgent: pids of children that are looked at in any case.
         @return: pid and exit code of each, as L{subprocess} has it.
         """
-        found = [*self._by_handle()]
+        for handle, _ in self._ready.poll(0):
+            if handle in self._pids:  # It may have been let go of since.
+                yield from self._ended(handle)
         if self.due is not None:
             for pid in urgent:
-                found += _reaped(os.P_PID, pid)
+                with suppress(ChildProcessError):
+                    yield from _reaped(os.P_PID, pid)
             if self.due <= time.monotonic():
                 self.due = None
-                while one := [*_reaped(os.P_ALL, 0)]:
-                    found += one
+                with suppress(ChildProcessError):
+                    while one := _reaped(os.P_ALL, 0):
+                        yield from one
+
+    def _ended(self, handle: int) -> list[tuple[int, int]]:
+        try:
+            found = _reaped(os.P_PIDFD, handle)
+        except ChildProcessError:
+            # It is another's, or was reaped already.
+            self.let_go(handle)
+            return []
+        if found:
+            self.let_go(handle)
         return found
 
-    def _by_handle(self) -> Iterator[tuple[int, int]]:
-        for handle, _ in self._ready.poll(0):
-            self.let_go(handle)
-            yield from _reaped(os.P_PIDFD, handle)
 
+def _reaped(kind: int, which: int) -> list[tuple[int, int]]:
+    """
+    A child, if it has ended.
 
-def _reaped(kind: int, which: int) -> Iterator[tuple[int, int]]:
-    """A child, if it has ended, and is this process's own."""
-    try:
-        ended = os.waitid(kind, which, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        return
-    if ended is not None:
-        yield ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+    @raise ChildProcessError: if there is no such child.
+    """
+    ended = os.waitid(kind, which, os.WEXITED | os.WNOHANG)
+    if ended is None:
+        return []
+    return [(ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)]

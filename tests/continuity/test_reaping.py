@@ -22,6 +22,7 @@ def end(child):
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
 reaper = Reaper()
+ended = lambda urgent: list(reaper.ended(urgent))
 one, two = child("exit 7"), child("kill -9 $$")
 """
 
@@ -45,11 +46,11 @@ class ReapingTests(SynchronousTestCase):
         program = """
 for each in (one, two):
     reaper.watch(each.pid, os.pidfd_open(each.pid))
-print(reaper.ended([]))
+print(ended([]))
 for each in (two, one):
     end(each)
     select.select([reaper], [], [])
-    print(reaper.ended([]) == [(each.pid, {one: 7, two: -9}[each])], select.select([reaper], [], [], 0)[0])
+    print(ended([]) == [(each.pid, {one: 7, two: -9}[each])], select.select([reaper], [], [], 0)[0])
 print(reaper.due)
 """
         self.assertEqual(self.told(program), ["[]", "True []", "True []", "None"])
@@ -59,12 +60,12 @@ print(reaper.due)
         program = """
 end(one)
 end(two)
-print(reaper.ended([two.pid]))
+print(ended([two.pid]))
 reaper.signalled()
-print(reaper.ended([two.pid]) == [(two.pid, -9)])
+print(ended([two.pid]) == [(two.pid, -9)])
 print(0 < reaper.due - time.monotonic() <= 1)
 reaping.time.monotonic = lambda: reaper.due
-print(reaper.ended([]) == [(one.pid, 7)], reaper.due, reaper.ended([]))
+print(ended([]) == [(one.pid, 7)], reaper.due, ended([]))
 """
         self.assertEqual(self.told(program), ["[]", "True", "True", "True None []"])
 
@@ -74,10 +75,10 @@ print(reaper.ended([]) == [(one.pid, 7)], reaper.due, reaper.ended([]))
 reaper.watch(one.pid, None)
 end(two)
 reaper.signalled()
-print(reaper.ended([]) == [(two.pid, -9)])
+print(ended([]) == [(two.pid, -9)])
 end(one)
 reaper.signalled()
-print(reaper.ended([]) == [(one.pid, 7)])
+print(ended([]) == [(one.pid, 7)])
 reaper.forget(one.pid)
 reaper.signalled()
 print(reaper.due > time.monotonic())
@@ -94,9 +95,30 @@ reaper.let_go(handle)
 reaper.let_go(handle)
 os.close(handle)
 end(one)
-print(reaper.ended([]), select.select([reaper], [], [], 0)[0])
+print(ended([]), select.select([reaper], [], [], 0)[0])
 """
         self.assertEqual(self.told(program), ["[] []"])
+
+    def test_let_go_meanwhile(self) -> None:
+        """One that is let go of while another's end is told is not asked about; nor is what has its number then."""
+        program = """
+handles = {each: os.pidfd_open(each.pid) for each in (one, two)}
+for each, handle in handles.items():
+    reaper.watch(each.pid, handle)
+    end(each)
+telling = reaper.ended([])
+first, _ = next(telling)
+other = two if first == one.pid else one
+reaper.let_go(handles[other])
+os.close(handles[other])
+print(list(telling), ended([]))
+third = child("exit 1")
+reaper.watch(third.pid, os.pidfd_open(third.pid))
+print(ended([]), len(reaper._pids))
+end(third)
+print(ended([]) == [(third.pid, 1)])
+"""
+        self.assertEqual(self.told(program), ["[] []", "[] 1", "True"])
 
     def test_not_its_own(self) -> None:
         """What another program reaps is not told of here."""
@@ -105,6 +127,6 @@ handle = os.pidfd_open(one.pid)
 reaper.watch(one.pid, handle)
 one.communicate()
 select.select([reaper], [], [])
-print(reaper.ended([]), select.select([reaper], [], [], 0)[0])
+print(ended([]), select.select([reaper], [], [], 0)[0])
 """
         self.assertEqual(self.told(program), ["[] []"])

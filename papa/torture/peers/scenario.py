@@ -118,7 +118,7 @@ def compare(name: str, *, seed: int, kills: int, printers: int) -> Comparison:
                 counted.doubled += sum(count - 1 for count in Counter(run.slot for run in _alive(notes)).values())
             visitor.ending.set()
             visiting.join()
-            _come_to_rest(notes)
+            _come_to_rest(notes, manager)
             counted.orphans = len([pid for pid in _pids(notes) if parent_of(pid) not in (manager.pid, None)])
             _count(counted, manager, plan)
         finally:
@@ -140,11 +140,12 @@ def _serves(port: int) -> bool:
     return False
 
 
-def _come_to_rest(notes: str) -> None:
-    """Let all runs come to their end, and the manager take in what they have printed."""
+def _come_to_rest(notes: str, manager: Manager) -> None:
+    """Let all runs come to their end, and the manager take in what they have printed and how they have ended."""
     open(os.path.join(notes, worker.STOP), "w", encoding="ascii").close()
     _await(lambda: all(run.code != worker.RUNNING for run in _alive(notes)))
     time.sleep(2)
+    _await(lambda: all(run.pid in manager.codes() for run in worker.runs(notes)))
 
 
 def _count(counted: Comparison, manager: Manager, plan: Plan) -> None:

@@ -177,5 +177,6 @@ class Segments:
             punch(self._file, begin, begin + self.end % SEGMENT)
 
     def close(self) -> None:
-        """Nothing of it will be asked for."""
+        """Nothing of it will be asked for; if it were, what has its number by then is another's."""
         self._spare.keep(self, 0)
+        self._file = -1

@@ -107,6 +107,7 @@ class MemoryTape:
         self.data = bytearray()
         self.channel = STDOUT
         self.released = (0, 0)
+        self._closed = False
         self._entries: list[tuple[int, float, int]] = []
 
     def note(self, number: int, end: int, stamp: float, channel: int) -> None:
@@ -123,6 +124,7 @@ class MemoryTape:
     def read(self, mark: int, size: int) -> bytes:
         """What is there."""
         assert mark >= self.released[0]
+        assert not self._closed
         return bytes(self.data[mark : mark + size])
 
     def release(self, mark: int, number: int) -> None:
@@ -134,6 +136,7 @@ class MemoryTape:
 
     def close(self) -> None:
         """Be asked for nothing."""
+        self._closed = True
 
 
 @implementer(ILedger)
@@ -209,6 +212,8 @@ class MemoryChild:
     def forget(self) -> None:
         """Be asked for no more."""
         self.forgotten = True
+        if self.tape is not None:
+            self.tape.close()
 
     def pause_output(self) -> None:
         """Be read no more."""

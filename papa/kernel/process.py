@@ -64,7 +64,7 @@ class HeldProcess:
         self.readers: tuple[Reader, ...] = ()
         self.closed: Closed | None = None
         self.cursors: tuple[HeldCursor, ...] = ()
-        self.removed = self.forgotten = False
+        self.removed = self.forgotten = self._let_go = False
         self._collected = False
         self._counted = self._noted = 0
         self._state = UNTOUCHED
@@ -345,11 +345,18 @@ class HeldProcess:
         if self._collected and not self.cursors:
             self._registry.forget(self)
 
+    def perhaps_let_go(self) -> None:
+        """Have nobody hold what is left of it, once it is forgotten and nobody reads it any more."""
+        if not self.readers and not self._let_go:
+            self._let_go = True
+            self.child.forget()
+
     def left(self, place: Place) -> None:
         """A reader has gone."""
         held_from = self.journal.head
         self.journal.leave(place)
         if self.forgotten:
+            self.perhaps_let_go()
             return
         if self.journal.head > held_from:
             with suppress(LimitReached):

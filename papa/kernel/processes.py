@@ -231,7 +231,7 @@ class Processes:
             with suppress(LimitReached):
                 self.ledger.remove(PROCESS, process.key)
                 self.ledger.remove(JOURNAL, process.key)
-            process.child.forget()
+            process.perhaps_let_go()
             self._events.happened(Event(kind="process-removed", name=process.name, detail=process.pid))
 
     def leave(self) -> None:

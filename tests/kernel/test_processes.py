@@ -368,6 +368,24 @@ class OverflowTests(SynchronousTestCase):
         slow.stop()
         self.assertFalse(child.paused)
 
+    def test_readers_of_a_forgotten_process(self) -> None:
+        """Who still reads when a process is forgotten gets all of it, wherever it lies; then nobody holds it."""
+        for lasting in (False, True):
+            house = House(lasting=lasting)
+            child = house.child()
+            quick, slow, observer = house.watch("job"), house.watch("job"), house.watch("job", observe=True)
+            child.print(b"all of it")
+            child.exit(3)
+            everything(quick)
+            quick.acknowledge()
+            self.assertEqual(house.kernel.list_processes(ListProcesses()), {})
+            for reader in (observer, slow):
+                self.assertFalse(child.forgotten)
+                items = everything(reader)
+                self.assertEqual((data(items), ends(items)), (b"all of it", [("job", 3)]))
+                reader.acknowledge()
+            self.assertTrue(child.forgotten)
+
     def test_block_and_an_observer(self) -> None:
         """One who only looks makes no room."""
         house = House()

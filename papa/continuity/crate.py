@@ -16,7 +16,7 @@ from papa.drivers.credentials import credentials_of_peer
 
 __all__ = ["Crate", "contents"]
 
-#: Linux's numbers: where a look begins, from asm-generic/socket.h, and what says who has made a socket.
+#: Linux's number, from asm-generic/socket.h: where a look begins.
 _SO_PEEK_OFF: Final = 42
 
 

@@ -37,7 +37,7 @@ class OnceTests(TopTestCase):
         self.assertRegex(summary, r"^2 processes, 2 running, 0 B/s of output$")
         self.assertEqual((empty, heading.split()[0]), ("", "PROCESS"))
         self.assertRegex(first, r"^busy +running +\d+ +\d+\.\d% +\S+ +0 B/s +0\.0% +0 B$")
-        self.assertRegex(second, r"^loud +running +\d+ +0\.0% +\S+ +0 B/s +\d\d\.\d% +\d+K$")
+        self.assertRegex(second, r"^loud +running +\d+ +0\.0% +\S+ +0 B/s +[1-9]\d+\.\d% +\d+K$")
         self.assertNotIn("\x1b", said)
 
     def test_figures(self) -> None:

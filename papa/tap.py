@@ -173,7 +173,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     manager = _ServiceManager()
     if mooring is not None:
         _follow_anchor(mooring, programs, manager)
-    consoles = ConsoleFactory(kernel, attendance, access, programs.successor, reactor)
+    consoles = ConsoleFactory(kernel, attendance, access, reactor, programs.successor)
     folder = places.runtime_folder()
     holder = None if mooring is None else mooring.link
     listeners = [

@@ -39,7 +39,7 @@ class _Question:
     """
 
     asked: program.Asked
-    answer: Deferred[tuple[Any, str | None]]
+    answer: Deferred[tuple[Any, Command | None]]
     duplicate: int | None = None
 
     def close(self) -> None:
@@ -145,15 +145,14 @@ class Link(amp.BinaryBoxProtocol):
         @raise Error: what the kernel refuses.
         @raise ConnectionLost: if it cannot be known whether it was done.
         """
-        page, more = await self._ask(command)
-        answer = page
-        while isinstance(command, Command) and (rest := program.rest_of(command, page, more)) is not None:
-            command = rest
-            page, more = await self._ask(command)
+        answer, rest = await self._ask(command)
+        while rest is not None:
+            page, rest = await self._ask(rest)
             answer |= page
         return answer
 
-    def _ask(self, asked: program.Asked) -> Deferred[tuple[Any, str | None]]:
+    def _ask(self, asked: program.Asked) -> Deferred[tuple[Any, Command | None]]:
+        """The answer, or a page of it and what to ask for the rest."""
         if not self.alive:
             return fail(self._error)
         question = _Question(asked, Deferred())
@@ -182,7 +181,8 @@ class Link(amp.BinaryBoxProtocol):
             return
         question.close()
         try:
-            answer, more = program.read_answer(question.asked, box)
+            answer = program.read_answer(question.asked, box)
+            rest = program.next_page(question.asked, box)
             if isinstance(answer, Watching):
                 self._listener(answer)
             elif isinstance(answer, Lent):
@@ -190,7 +190,7 @@ class Link(amp.BinaryBoxProtocol):
         except Error:
             question.answer.errback()
         else:
-            question.answer.callback((answer, more))
+            question.answer.callback((answer, rest))
 
     def _received(self, lent: Lent, *, wanted: bool) -> Lent:
         """Something lent has come; nobody wants it any more if the question was cancelled."""

@@ -153,7 +153,7 @@ class Connection:
             self._sock.sendall(data[sent:])
         except OSError as error:
             raise _lost(error) from error
-        answer, _ = program.read_answer(command, self._await_answer(number))
+        answer = program.read_answer(command, self._await_answer(number))
         assert isinstance(answer, Socket)
         return answer
 
@@ -165,21 +165,17 @@ class Connection:
         @raise Error: what the kernel refuses.
         """
         answer: Any = None
+        rest: Command | None = command
         number = self._send_question(command)
-        while True:
-            box = self._await_answer(number)
-            # The kernel puts the next page together while this one is read.
-            ahead = program.next_page(command, box)
-            if ahead is not None:
-                number = self._send_question(ahead)
-            page, more = program.read_answer(command, box)
-            answer = page if answer is None else answer | page
-            rest = ahead or program.rest_of(command, page, more)
-            if rest is None:
-                return answer
-            if ahead is None:
+        while rest is not None:
+            asked, box = rest, self._await_answer(number)
+            rest = program.next_page(asked, box)
+            if rest is not None:
+                # The kernel puts the next page together while this one is read.
                 number = self._send_question(rest)
-            command = rest
+            page = program.read_answer(asked, box)
+            answer = page if answer is None else answer | page
+        return answer
 
     def _await_answer(self, number: int, *, alone: bool = False) -> Box:
         """The answer to a question; C{alone} with nothing behind it, which stays where select sees it."""
@@ -206,7 +202,7 @@ class Connection:
         @raise Error: what the kernel refuses.
         """
         answer = self._await_answer(self._send_question(request), alone=True)
-        watching, _ = program.read_answer(request, answer)
+        watching = program.read_answer(request, answer)
         assert isinstance(watching, Watching)
         self._watch, self.watched, self.since = watching.watch, watching.processes, watching.since
         self._ended = False

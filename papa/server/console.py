@@ -24,7 +24,8 @@ from papa.interfaces import IKernel
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
 from papa.server.program import Program
-from papa.steps import Steps, all_at_once, for_a_while
+from papa.server.turns import Turns
+from papa.steps import Steps
 from papa.wire.session import Session
 from papa.wire.telnet import IAC, TelnetFilter
 from papa.wire.text import ERROR, PROMPT
@@ -51,12 +52,11 @@ class Console(LineReceiver):
         kernel: IKernel,
         attendance: Attendance,
         doorkeeper: Doorkeeper,
+        clock: IReactorTime,
         become_program: Callable[[], Program] | None = None,
-        clock: IReactorTime | None = None,
     ) -> None:
         """
         @param become_program: makes what takes the connection over when the client wants to speak AMP.
-        @param clock: holds back what must be read apart; without one nothing is.
         """
         self._clock = clock
         self._gap: IDelayedCall | None = None
@@ -71,7 +71,7 @@ class Console(LineReceiver):
         self._after_overlong = b""
         self._become_program = become_program
         self._program: Program | None = None
-        self._steps: Steps[None] | None = None
+        self._turns = Turns(clock)
         self._full = False
 
     def connectionMade(self) -> None:
@@ -174,26 +174,15 @@ class Console(LineReceiver):
 
     def take_steps(self, steps: Steps[None]) -> None:
         """Do what takes many steps in several turns; the client's next line waits."""
-        if self._clock is None:
-            all_at_once(steps)
-        elif not for_a_while(steps):
-            self._steps = steps
+        self._turns.take(self._guarded(steps), self._perhaps_go_on)
+        if self._turns.left:
             super().pauseProducing()
-            self._clock.callLater(0, self._take_more_steps)
 
-    def _take_more_steps(self) -> None:
-        assert self._clock is not None
-        if self._steps is None:
-            return
+    def _guarded(self, steps: Steps[None]) -> Steps[None]:
         try:
-            if not for_a_while(self._steps):
-                self._clock.callLater(0, self._take_more_steps)
-                return
-        except Exception:  # noqa: BLE001 - the edge here, too
+            yield from steps
+        except Exception:  # noqa: BLE001 - the edge here, too: there is no line to come back to
             self._failed()
-        self._steps = None
-        if not self._full and not self._hung_up:
-            super().resumeProducing()
 
     def pauseProducing(self) -> None:
         """The client does not take its answers."""
@@ -203,12 +192,16 @@ class Console(LineReceiver):
     def resumeProducing(self) -> None:
         """It has taken them."""
         self._full = False
-        if self._steps is None:
+        self._perhaps_go_on()
+
+    def _perhaps_go_on(self) -> None:
+        """Hear the client again, unless there is something to be done first."""
+        if not (self._full or self._turns.left or self._hung_up):
             super().resumeProducing()
 
     def set_apart(self) -> None:
         """Give the client time to read what was said last, before the next is said."""
-        if self._clock is not None and self._gap is None:
+        if self._gap is None:
             self._gap = self._clock.callLater(_GAP, self._go_on)
 
     def _go_on(self) -> None:
@@ -237,9 +230,7 @@ class Console(LineReceiver):
 
     def dismiss(self, reason: Error | None = None) -> None:
         """End the connection because papa ends; this wire has no words for why. What was begun is done first."""
-        if self._steps is not None:
-            steps, self._steps = self._steps, None
-            all_at_once(steps)
+        self._turns.finish()
         self.hang_up()
 
     def readConnectionLost(self) -> None:
@@ -273,8 +264,8 @@ class ConsoleFactory(Factory):
         kernel: IKernel,
         attendance: Attendance,
         doorkeeper: Doorkeeper,
+        clock: IReactorTime,
         become_program: Callable[[], Program] | None = None,
-        clock: IReactorTime | None = None,
     ) -> None:
         self._clock = clock
         self._kernel = kernel
@@ -284,4 +275,4 @@ class ConsoleFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Console:
         """A console for a new connection."""
-        return Console(self._kernel, self._attendance, self._doorkeeper, self._become_program, self._clock)
+        return Console(self._kernel, self._attendance, self._doorkeeper, self._clock, self._become_program)

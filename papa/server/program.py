@@ -33,7 +33,8 @@ from papa.interfaces import IKernel, IWatchObserver
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
-from papa.steps import Steps, all_at_once, for_a_while
+from papa.server.turns import Turns
+from papa.steps import Steps
 from papa.wire import boxes, program, schema
 from papa.wire.boxes import Box
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
@@ -137,7 +138,7 @@ class Program(amp.BinaryBoxProtocol):
         self._reader = boxes.BoxReader(boxes.MAX_REQUEST)
         self._lent: deque[int] = deque()
         self.unsent = 0
-        self._steps: Steps[None] | None = None
+        self._turns = Turns(clock)
 
     def connectionMade(self) -> None:
         """Let in and greet, or refuse before a single byte is read."""
@@ -157,9 +158,7 @@ class Program(amp.BinaryBoxProtocol):
 
     def dismiss(self, reason: Error | None = None) -> None:
         """End the connection because papa ends, or gives way to another; what was begun is done first."""
-        if self._steps is not None:
-            steps, self._steps = self._steps, None
-            all_at_once(steps)
+        self._turns.finish()
         if reason is not None and self._open:
             self.send(program.push_box(Refused(reason=str(reason), code=reason.code)))
         self.hang_up()
@@ -219,20 +218,9 @@ class Program(amp.BinaryBoxProtocol):
 
     def ampBoxReceived(self, box: Box) -> None:
         """A request has come; the next waits until it is done."""
-        steps = self._perform(box)
-        if not for_a_while(steps):
-            self._steps = steps
+        self._turns.take(self._perform(box), self._perhaps_go_on)
+        if self._turns.left:
             self.pauseProducing()
-            self._clock.callLater(0, self._take_more_steps)
-
-    def _take_more_steps(self) -> None:
-        if self._steps is None:
-            return
-        if for_a_while(self._steps):
-            self._steps = None
-            self._perhaps_go_on()
-        else:
-            self._clock.callLater(0, self._take_more_steps)
 
     def _perform(self, box: Box) -> Steps[None]:
         """Do what was asked. Should papa itself fail at it, that is logged and said, and nobody else notices."""
@@ -271,7 +259,7 @@ class Program(amp.BinaryBoxProtocol):
 
     def _perhaps_go_on(self) -> None:
         """Hear the client again, unless there is something to be done first."""
-        if self._open and self.unsent <= _MOST_UNSENT and self._put_off is None and self._steps is None:
+        if self._open and self.unsent <= _MOST_UNSENT and self._put_off is None and not self._turns.left:
             super().resumeProducing()
 
     def _upgrade(self, asked: Upgrade, box: Box) -> None:

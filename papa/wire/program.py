@@ -36,7 +36,6 @@ __all__ = [
     "read_request",
     "refusal_box",
     "request_bytes",
-    "rest_of",
     "write_answer",
 ]
 
@@ -181,26 +180,20 @@ def _write_page(kind: type[Command], answer: Mapping[str, Any], most: int) -> Bo
     return page | {_MORE: parts[-2]} if cut else page
 
 
-def rest_of(command: Command, page: Mapping[str, Any], more: str | None) -> Command | None:
-    """What to ask for the rest of a list, of which a page has come; L{None} if that is all."""
-    if more is None or not isinstance(command, Listing):
+def next_page(command: Asked, box: Mapping[bytes, bytes]) -> Command | None:
+    """
+    What to ask for the rest of a list, a page of which is in a box; L{None} if that is all.
+
+    The page itself need not be read before that.
+
+    @raise BadRequest: if it is no page.
+    """
+    if not isinstance(command, Listing) or _MORE not in box:
         return None
-    most = command.most - len(page)
+    most = command.most - len(_page_parts(box)) if command.most else 0
     if command.most and most <= 0:
         return None
-    return replace(command, after=more, most=max(most, 0))
-
-
-def next_page(command: Command, box: Mapping[bytes, bytes]) -> Command | None:
-    """What to ask for the rest of a list, before the page in a box is read; L{None} if that cannot be said by then."""
-    if not isinstance(command, Listing) or command.most or _MORE not in box:
-        return None
-    return rest_of(command, {}, _more(box))
-
-
-def _more(box: Mapping[bytes, bytes]) -> str | None:
-    more: str | None = schema.read_value(_MORE.decode(), schema.codec_of(str), box)
-    return more
+    return replace(command, after=schema.read_value(_MORE.decode(), schema.codec_of(str), box), most=most)
 
 
 def answered(box: Mapping[bytes, bytes]) -> int | None:
@@ -218,12 +211,12 @@ def answered(box: Mapping[bytes, bytes]) -> int | None:
         raise BadRequest(f"{number[:80]!r} is not the number of a request") from error
 
 
-def read_answer(command: Asked, box: Mapping[bytes, bytes]) -> tuple[Any, str | None]:
+def read_answer(command: Asked, box: Mapping[bytes, bytes]) -> Any:
     """
     The answer in a box.
 
-    @return: what the kernel's method gave, and where the next page of a list begins, if there is one. The descriptor of
-        something lent is the number of descriptors that came before it on this connection.
+    @return: what the kernel's method gave; of a list, the page that has come. The descriptor of something lent is the
+        number of descriptors that came before it on this connection.
     @raise Error: what was refused.
     @raise BadRequest: if it is no answer to this command.
     """
@@ -231,29 +224,41 @@ def read_answer(command: Asked, box: Mapping[bytes, bytes]) -> tuple[Any, str | 
         code = box.get(_ERROR_CODE, b"").decode(errors="replace")
         raise by_code(code, box.get(_ERROR_DESCRIPTION, b"").decode(errors="replace") or code)
     if isinstance(command, Command) and command.watches:
-        return schema.read_record(Watching, box), None
+        return schema.read_record(Watching, box)
     if not isinstance(command, Command) or command.answer is None:
-        return None, None
+        return None
     if command.listed:
-        return _read_page(command.answer, box), _more(box)
+        return _read_page(command.answer, box)
     if command.answer in _SCALARS:
-        return schema.read_value("value", schema.codec_of(command.answer), box), None
+        return schema.read_value("value", schema.codec_of(command.answer), box)
     record: Any = schema.read_record(command.answer, box)
     if command.lends:
         number = schema.read_value(_DESCRIPTOR.decode(), schema.codec_of(int), box)
-        return Lent(record=record, descriptor=-1 if number is None else number), None
-    return record, None
+        return Lent(record=record, descriptor=-1 if number is None else number)
+    return record
 
 
 def _read_page(kind: type[Any], box: Mapping[bytes, bytes]) -> dict[str, Any]:
+    pairs = _page_parts(box)
     try:
-        parts = list(schema.read_list(boxes.joined("items", box) or b""))
-        pairs = [(name.decode(), data) for name, data in zip(parts[::2], parts[1::2], strict=True)]
         if kind is str:
             return {name: schema.codec_of(str).read(data) for name, data in pairs}
         return {name: schema.read_record(kind, record) for name, data in pairs for record in boxes.read_all(data)}
     except (LimitReached, ValueError) as error:
-        raise BadRequest(f"What came is no page of a list: {error}") from error
+        raise _no_page(error) from error
+
+
+def _page_parts(box: Mapping[bytes, bytes]) -> list[tuple[str, bytes]]:
+    """The names in a page, and what is said of each."""
+    try:
+        parts = list(schema.read_list(boxes.joined("items", box) or b""))
+        return [(name.decode(), data) for name, data in zip(parts[::2], parts[1::2], strict=True)]
+    except (LimitReached, ValueError) as error:
+        raise _no_page(error) from error
+
+
+def _no_page(error: Exception) -> BadRequest:
+    return BadRequest(f"What came is no page of a list: {error}")
 
 
 def push_box(push: Push, watch: int | None = None) -> Box:

@@ -80,14 +80,15 @@ class House:
     """A kernel in memory, and those who are connected to it."""
 
     def __init__(self, *, door: Door | None = None, most: int = 10, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         self.children = MemoryChildren()
         self.kernel = Kernel(sockets=MemorySockets(), children=self.children, wall=lambda: 0.5, events=EventLog())
         self.ended: list[str] = []
         self.attendance = Attendance(self.kernel, self.ended.append, most=most)
         greeting = Greeting(version=PROTOCOL_VERSION, kernel="k", pid=1)
-        programs = ProgramFactory(self.kernel, self.attendance, door or Door(), greeting, clock or Clock())
+        programs = ProgramFactory(self.kernel, self.attendance, door or Door(), greeting, self.clock)
         become_program = None if clock is None else programs.successor
-        self.factory = ConsoleFactory(self.kernel, self.attendance, door or Door(), become_program, clock)
+        self.factory = ConsoleFactory(self.kernel, self.attendance, door or Door(), self.clock, become_program)
 
     def value(self, name: str) -> object:
         """A value that is held."""
@@ -237,8 +238,10 @@ class LineTests(SynchronousTestCase):
         child = self.house.start()
         child.print(b"a")
         self.console.dataReceived(b"watch processes\n")
+        self.house.clock.advance(1)
         heard(self.transport)
         self.console.dataReceived(b"y" * (MAX_LINE + 1) + b"\nget x\nwatch processes\n")
+        self.house.clock.advance(1)
         self.assertEqual(heard(self.transport), TOO_LONG + b"\n> Watching 1\nout:job:0.5:1\na\n] ")
 
     def test_not_text(self) -> None:
@@ -261,10 +264,12 @@ class LineTests(SynchronousTestCase):
         child = self.house.start()
         child.print(b"a")
         self.console.dataReceived(b"watch processes\r\n")
+        self.house.clock.advance(1)
         heard(self.transport)
         self.console.dataReceived(b"\xff\xf4\xff\xfd\x06")
         self.assertEqual(heard(self.transport), b"\xff\xfb\x06Stopped watching\n> ")
         self.console.dataReceived(b"watch processes follow=0\r\n")
+        self.house.clock.advance(1)
         self.assertEqual(heard(self.transport), b"Watching 1\nout:job:0.5:1\na\n] ")
 
     @settings(max_examples=60, derandomize=True, deadline=None)
@@ -346,12 +351,14 @@ class EndTests(SynchronousTestCase):
         child = self.house.start()
         child.print(b"a")
         self.console.dataReceived(b"watch processes\n")
+        self.house.clock.advance(1)
         heard(self.transport)
         self.console.readConnectionLost()
         child.print(b"b")
         self.assertEqual((heard(self.transport), self.transport.disconnecting), (b"", True))
         other, transport = self.house.greeted()
         other.dataReceived(b"watch processes\n")
+        self.house.clock.advance(1)
         self.assertIn(b"a", heard(transport))
 
     def test_other_half_close(self) -> None:
@@ -681,6 +688,7 @@ class PressureTests(SynchronousTestCase):
         child = self.house.start()
         console, transport = self.house.greeted()
         console.dataReceived(b"watch processes\n")
+        self.house.clock.advance(1)
         console.pauseProducing()
         heard(transport)
         for _ in range(50):

@@ -113,7 +113,9 @@ class House:
     def console(self) -> Caller:
         """A client of the console, that has been greeted."""
         programs = ProgramFactory(self.kernel, self.attendance, Door("nobody"), GREETING, self.clock)
-        caller = Caller(ConsoleFactory(self.kernel, self.attendance, Door(), programs.successor).buildProtocol(ADDRESS))
+        caller = Caller(
+            ConsoleFactory(self.kernel, self.attendance, Door(), self.clock, programs.successor).buildProtocol(ADDRESS)
+        )
         caller.transport.clear()
         return caller
 
@@ -195,7 +197,7 @@ class Caller:
         number = self.send(asked)
         while self.read_once():
             pass
-        return self.answer(asked, number)[0]
+        return self.answer(asked, number)
 
     def list(self, command: Command) -> tuple[dict[str, Any], int]:
         """A whole list, and in how many pages it came."""
@@ -205,17 +207,17 @@ class Caller:
         while asked is not None:
             number = self.send(asked)
             self.read_once()
-            page, more = self.answer(asked, number)
-            found |= page
+            box = self._answers.pop(number)
+            found |= program.read_answer(asked, box)
             pages += 1
-            asked = program.rest_of(asked, page, more)
+            asked = program.next_page(asked, box)
         return found, pages
 
     def watch(self, *names: str, **options: Any) -> Watching:
         """Watch processes, reading no more than the answer."""
         asked = WatchProcesses(names=names, **options)
         number = self.send(asked)
-        watching: Watching = program.read_answer(asked, read_all(self.transport.value())[-1])[0]
+        watching: Watching = program.read_answer(asked, read_all(self.transport.value())[-1])
         self._answers.pop(number, None)
         return watching
 
@@ -480,8 +482,8 @@ class TurnTests(SynchronousTestCase):
         self.caller.read()
         self.house.clock.advance(0)
         self.caller.read()
-        self.assertEqual(self.caller.answer(RemoveValues(names=("v*",)), removal), (None, None))
-        self.assertEqual(self.caller.answer(Set(name="d", value="x"), after), (None, None))
+        self.assertIsNone(self.caller.answer(RemoveValues(names=("v*",)), removal))
+        self.assertIsNone(self.caller.answer(Set(name="d", value="x"), after))
         self.assertEqual(self.caller.transport.producerState, "producing")
         self.assertEqual(list(other.list(ListValues())[0]), ["d"])
 
@@ -492,7 +494,7 @@ class TurnTests(SynchronousTestCase):
         self.house.child("b").exit()
         self.house.clock.advance(0)
         self.caller.read()
-        self.assertEqual(self.caller.answer(RemoveProcesses(names=("*",)), removal), (None, None))
+        self.assertIsNone(self.caller.answer(RemoveProcesses(names=("*",)), removal))
         for name in ("a", "c"):
             self.house.child(name).exit()
         self.assertEqual([self.house.process(name) for name in ("a", "b", "c")], [None] * 3)
@@ -510,7 +512,7 @@ class TurnTests(SynchronousTestCase):
         removal = self.caller.send(RemoveValues(names=("v*",)))
         self.house.attendance.dismiss_all(GivesWay("another goes on"))
         self.assertEqual([push.code for push in self.caller.read() if isinstance(push, Refused)], [GivesWay.code])
-        self.assertEqual(self.caller.answer(RemoveValues(names=("v*",)), removal), (None, None))
+        self.assertIsNone(self.caller.answer(RemoveValues(names=("v*",)), removal))
         self.assertEqual(self.house.kernel.perform(ListValues()), {})
         self.house.clock.advance(0)
 
@@ -583,7 +585,7 @@ class NoRoomTests(SynchronousTestCase):
         self.assertIsNone(self.house.process())
         self.assertEqual(self.house.kernel.get(Get(name="x")), "y")
         self.caller.read()
-        self.assertEqual(self.caller.answer(Set(name="x", value="y"), asked)[0], None)
+        self.assertIsNone(self.caller.answer(Set(name="x", value="y"), asked))
 
     def test_acknowledgement_on_the_console(self) -> None:
         """There it is refused in words, and the watch ends; it can be said again after another watch."""
@@ -592,6 +594,7 @@ class NoRoomTests(SynchronousTestCase):
         self.house.child().exit(3)
         for last in (b"\n", b"q\n"):
             console.protocol.dataReceived(b"watch processes job\n")
+            self.house.clock.advance(1)
             self.assertIn(b"closed:job:0.5:3\n", console.transport.value())
             console.transport.clear()
             self.house.ledger.refusals = 1
@@ -689,12 +692,12 @@ class PageTests(SynchronousTestCase):
         asked = ListValues()
         number = self.caller.send(asked)
         self.caller.read_once()
-        page, more = self.caller.answer(asked, number)
-        assert more is not None
-        self.house.kernel.perform(Set(name=more))
+        page = self.caller.answer(asked, number)
+        last = max(page)
+        self.house.kernel.perform(Set(name=last))
         self.house.kernel.perform(Set(name="v00001", value="new"))
-        rest, _ = self.caller.list(ListValues(after=more))
-        self.assertEqual(len(page | rest), 2000)
+        rest, _ = self.caller.list(ListValues(after=last))
+        self.assertEqual((len(page), len(page | rest)), (256, 2000))
 
     def test_processes(self) -> None:
         """Processes with long arguments are paged as well."""
@@ -1075,7 +1078,7 @@ class SlowClientTests(SynchronousTestCase):
         self.caller.read()
         self.assertEqual(self.caller.transport.producerState, "producing")
         for number in numbers:
-            self.assertEqual(self.caller.answer(Get(name="x"), number)[0], "v" * 10_000)
+            self.assertEqual(self.caller.answer(Get(name="x"), number), "v" * 10_000)
 
     def test_hung_up_while_it_does_not_read(self) -> None:
         """A connection that is ended while output waits can be closed: nothing feeds it any more."""
@@ -1189,7 +1192,7 @@ class ConsoleTests(SynchronousTestCase):
 
     def test_where_there_is_none(self) -> None:
         """A console without such a wire says so and stays one."""
-        console = ConsoleFactory(self.house.kernel, self.house.attendance, Door()).buildProtocol(ADDRESS)
+        console = ConsoleFactory(self.house.kernel, self.house.attendance, Door(), Clock()).buildProtocol(ADDRESS)
         transport = StringTransport()
         console.makeConnection(transport)
         transport.clear()

@@ -235,10 +235,10 @@ def asked(command: Any) -> Any:
     return program.read_request(box)
 
 
-def answered(command: Command, answer: Any, most: int = 0) -> Any:
-    """An answer as the client reads it, and where it goes on."""
+def answered(command: Command, answer: Any, most: int = 0) -> tuple[Any, Command | None]:
+    """An answer as the client reads it, and what it asks for the rest."""
     (box,) = read_all(serialize(program.write_answer(type(command), answer, most)))
-    return program.read_answer(command, box)
+    return program.read_answer(command, box), program.next_page(command, box)
 
 
 def all_pages(kind: type[Any], things: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -247,10 +247,9 @@ def all_pages(kind: type[Any], things: dict[str, Any]) -> tuple[dict[str, Any], 
     count = 0
     command: Any = kind()
     while command is not None:
-        page, more = answered(command, {name: thing for name, thing in things.items() if name > command.after})
+        page, command = answered(command, {name: thing for name, thing in things.items() if name > command.after})
         found |= page
         count += 1
-        command = program.rest_of(command, page, more)
     return found, count
 
 
@@ -346,28 +345,26 @@ class AnswerTests(SynchronousTestCase):
     def test_a_thing_larger_than_a_page(self) -> None:
         """Something that is larger than a page has one of its own."""
         values = {"a": "x" * 1_000_000, "b": "y"}
-        self.assertEqual(answered(ListValues(), values), ({"a": values["a"]}, "a"))
+        self.assertEqual(answered(ListValues(), values), ({"a": values["a"]}, ListValues(after="a")))
 
-    def test_as_many_as_were_asked_for(self) -> None:
+    def test_as_many_as_the_kernel_was_asked_for(self) -> None:
         """When as many things came as the kernel was asked for, there may be more."""
-        self.assertEqual(answered(ListValues(most=2), {"a": "x", "b": "y"}, 2), ({"a": "x", "b": "y"}, "b"))
-        self.assertEqual(answered(ListValues(most=3), {"a": "x", "b": "y"}, 3), ({"a": "x", "b": "y"}, None))
-        self.assertEqual(answered(ListValues(most=3), {}, 3), ({}, None))
+        values = {"a": "x", "b": "y"}
+        self.assertEqual(answered(ListValues(), values, 2), (values, ListValues(after="b")))
+        self.assertEqual(answered(ListValues(), values, 3), (values, None))
+        self.assertEqual(answered(ListValues(), {}, 3), ({}, None))
 
-    def test_what_is_asked_for_the_rest(self) -> None:
-        """The rest of a list is asked for behind the page, and never more than was wanted."""
-        page = {"a": "x", "b": "y"}
-        self.assertEqual(program.rest_of(ListValues(), page, "b"), ListValues(after="b"))
-        self.assertEqual(program.rest_of(ListValues(most=5), page, "b"), ListValues(after="b", most=3))
-        self.assertIsNone(program.rest_of(ListValues(most=2), page, "b"))
-        self.assertIsNone(program.rest_of(ListValues(), page, None))
-        self.assertIsNone(program.rest_of(Get(name="x"), {}, None))
+    def test_never_more_than_was_wanted(self) -> None:
+        """The rest of a list that is to be of so many things is of as many less as have come."""
+        values = {"a": "x", "b": "y"}
+        self.assertEqual(answered(ListValues(most=5), values, 2), (values, ListValues(after="b", most=3)))
+        self.assertEqual(answered(ListValues(most=2), values, 2), (values, None))
 
     def test_watching(self) -> None:
         """The answer to a watch says its number and what it watches."""
         watching = Watching(watch=3, count=1, processes={"job": "12@1.5"})
         (box,) = read_all(serialize({b"watch": b"3", b"count": b"1"} | {b"processes": _mapping("job", "12@1.5")}))
-        self.assertEqual(program.read_answer(WatchProcesses(), box), (watching, None))
+        self.assertEqual(program.read_answer(WatchProcesses(), box), watching)
 
     def test_every_refusal_keeps_its_class(self) -> None:
         """A refusal comes as the same leaf of the tree, with its sentence."""
@@ -441,13 +438,15 @@ class HostileTests(SynchronousTestCase):
             with contextlib.suppress(Error):
                 read(box)
         for question in (command, WatchProcesses(), Received()):
-            with contextlib.suppress(Error):
-                program.read_answer(question, box)
+            for read_answer in (program.read_answer, program.next_page):
+                with contextlib.suppress(Error):
+                    read_answer(question, box)
 
     def test_lists_that_are_none(self) -> None:
         """A page that is cut off, has a name without a thing, or a thing that is none, is refused."""
         for items in (b"\0", b"\0\0\0\1a", b"\0\0\0\1\xff\0\0\0\1a", b"\0\0\0\1a\0\0\0\2\xff\xff"):
             self.assertRaises(BadRequest, program.read_answer, ListSockets(), {b"items": items})
+        self.assertRaises(BadRequest, program.next_page, ListSockets(most=5), {b"items": b"\0", b"more": b"a"})
 
 
 class OpeningTests(SynchronousTestCase):

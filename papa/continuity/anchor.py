@@ -84,10 +84,6 @@ class Anchor:
         @param kernels: how many there have been.
         """
         self._kernel, self._kernels = kernel, kernels
-        if self._orphans.watch(kernel.pid) is not None:
-            self._kernel_ended(kernel, UNKNOWN_EXIT)
-            return
-        kernel.say({"hear": os.getpid()})
 
     @classmethod
     def begun_anew(cls, state: dict[str, Any]) -> Anchor:
@@ -163,6 +159,15 @@ class Anchor:
             kernel = KernelProcess.behind(self._next.argv, self._kept.held.get(KEY, ()))
             if kernel is not None:
                 self.follow(kernel, self._kernels)
+        if self._kernel is not None and not self._kernel.served:
+            self._report_to(self._kernel)
+
+    def _report_to(self, kernel: KernelProcess) -> None:
+        """Have a kernel that had another anchor tell this one; not before signals are heard, which may come then."""
+        if self._orphans.watch(kernel.pid) is None:
+            kernel.say({"hear": os.getpid()})
+        else:
+            self._kernel_ended(kernel, UNKNOWN_EXIT)
 
     # What happens
 

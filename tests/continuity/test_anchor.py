@@ -21,10 +21,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import tests
+from papa.continuity.channel import Channel
 from papa.continuity.dump import dumps
 from papa.continuity.ledger import read_as_written
 from papa.continuity.migrations import FORMAT
-from tests.support import PATIENCE, limited_to, until
+from tests.support import PATIENCE, limited_to, program, until
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(tests.__file__)))
 _ANCHOR = """
@@ -113,11 +114,23 @@ class AnchorTestCase(SynchronousTestCase):
             self.write(number, lines)
         kernel = self.write("kernel.py", _KERNEL.format(folder=self.folder))
         code = _ANCHOR.format(settings=settings)
+        return self.start_anchor(*words, "--", self.python, kernel, under=under, code=code)
+
+    def start_anchor(
+        self,
+        *words: str,
+        code: str = _ANCHOR.format(settings={}),
+        under: tuple[str, ...] = (),
+        given: tuple[int, ...] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start an anchor with these words; C{given} are descriptors that it has too."""
         with open(self.log, "ab") as log:
             anchor = subprocess.Popen(
-                [*under, sys.executable, "-c", code, *words, "--", self.python, kernel],
+                [*under, sys.executable, "-c", code, *words],
                 env={**os.environ, "PYTHONPATH": _ROOT, "PAPA_RUNTIME_DIR": self.folder},
+                pass_fds=given,
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=log,
             )
         self.addCleanup(self._end, anchor)
@@ -350,34 +363,40 @@ class SuccessionTests(AnchorTestCase):
         pid, found = self.said()
         self.assertEqual((found[0], found[1]["welcome"]), (pid, 2))
 
+    def test_hears_signals_first(self) -> None:
+        """A kernel hears of another anchor only once that passes on what it is told by signals, as to end."""
+        kernel = subprocess.Popen([program("sleep"), "60"])
+        self.addCleanup(self._end, kernel)
+        deaf = "import sys; from papa.continuity import anchor; anchor.signal_pipe = lambda *_: sys.exit(9)\n"
+        for code, heard in ((deaf + _ANCHOR, False), (_ANCHOR, True)):
+            line, its_end = Channel.pair()
+            self.addCleanup(line.close)
+            words = [f"--line={its_end.fileno()}", f"--kernel={kernel.pid}", "--kernels=1", "--", "/no/such"]
+            anchor = self.start_anchor(*words, code=code.format(settings={}), given=(its_end.fileno(),))
+            its_end.close()
+            self.assertEqual(line.receive(), ({"hear": anchor.pid}, []) if heard else None)
+            anchor.terminate()
+            anchor.wait(PATIENCE)
+        self.assertEqual(kernel.wait(PATIENCE), -signal.SIGTERM)
+
     def test_log(self) -> None:
         """On SIGHUP it opens its log anew, which each kernel is told of; what is for the first, only that is told."""
-        log = os.path.join(self.folder, "own.log")
+        self.log = os.path.join(self.folder, "own.log")
         reading, writing = os.pipe()
         self.addCleanup(os.close, reading)
         os.set_inheritable(writing, True)
         first = "signal.signal(signal.SIGHUP, lambda *_: die()); say(sys.argv[1:-1]); tell(do='ready'); time.sleep(60)"
         self.write(1, first)
         kernel = self.write("kernel.py", _KERNEL.format(folder=self.folder))
-        words = [f"--ready-fd={writing}", f"--log-file={log}", "--", sys.executable, kernel]
-        with open(log, "ab") as file:
-            anchor = subprocess.Popen(
-                [sys.executable, "-c", _ANCHOR.format(settings={}), *words],
-                env={**os.environ, "PYTHONPATH": _ROOT},
-                pass_fds=[writing],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=file,
-            )
-        self.addCleanup(self._end, anchor)
+        words = [f"--ready-fd={writing}", f"--log-file={self.log}"]
+        anchor = self.start_anchor(*words, "--", sys.executable, kernel, given=(writing,))
         os.close(writing)
         self.write(2, "say(sys.argv[1:-1]); tell(do='ready'); goodbye()")
         until(self.said)
-        os.rename(log, f"{log}.1")
+        os.rename(self.log, f"{self.log}.1")
         anchor.send_signal(signal.SIGHUP)
         self.assertEqual(anchor.wait(PATIENCE), 0)
-        self.assertEqual(self.said(), [[f"--log-file={log}", f"--ready-fd={writing}"], [f"--log-file={log}"]])
-        self.log = log
+        self.assertEqual(self.said(), [[words[1], words[0]], [words[1]]])
         self.assertIn("was killed by signal 9", self.logged())
 
 

@@ -32,11 +32,12 @@ if os.fork() == 0:
         if os.fork():
             os._exit(0)
         time.sleep(0.001)
-signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 print("begun", flush=True)
 if sys.argv[1] == "stays":
-    while True:
-        time.sleep(1000)
+    signal.sigwait([signal.SIGTERM])
+    os._exit(7)
 elif sys.argv[1] == "ends":
     os._exit(5)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from importlib import metadata
 
 from papa.client.blocking import Papa
-from papa.errors import ConnectionLost
+from papa.errors import ConnectionLost, Unreachable
 from papa.records import STDOUT, Closed, Output
 from papa.torture.ordeal import anchored
 from papa.torture.peers.manager import Plan, parent_of
@@ -52,13 +52,17 @@ class Held:
         self._manager.start()
 
     def _make(self, papa: Papa, slot: str) -> None:
+        """Make a printer, or find that it was made just before the kernel was killed: only this client ends it."""
         python, *words = self._plan.printer(slot)
-        papa.make_process(slot, python, words, overflow="block")
+        made = None
+        while made is None:
+            with suppress(ConnectionLost):
+                made = papa.make_process(slot, python, words, overflow="block")
 
     def _manage(self) -> None:
         # The kernel ends before this does.
         with (
-            suppress(ConnectionLost),
+            suppress(ConnectionLost, Unreachable),
             Papa(self._path, connection_timeout=30) as papa,
             papa.watch_processes("printer*", cursor="manager") as watcher,
         ):

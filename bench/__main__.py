@@ -1,4 +1,4 @@
-"""Take the figures: C{python -m bench [--quick] [--rounds N] [--json FILE] [FIGURE…]}."""
+"""Take the figures, of papa and its peers side by side, and print them as a table."""
 
 from __future__ import annotations
 

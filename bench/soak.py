@@ -1,5 +1,5 @@
 """
-Churn, and then a look at what is left: C{python -m bench.soak [--minutes N] [--seed N] [--rate N]}.
+Churn, and then a look at what is left.
 
 A kernel and one at an anchor have processes, readers, values, sockets and connections come and go at random. At the end
 of each minute all of that is taken away, and the memory, descriptors and threads of the kernel and of the anchor are

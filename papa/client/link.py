@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport, IUNIXTransport
@@ -20,14 +20,12 @@ from papa.drivers.keepalive import keep_alive
 from papa.errors import BadRequest, ConnectionLost, Error, GivesWay, LimitReached, NotAllowed, by_code
 from papa.records import Lent
 from papa.wire import program
-from papa.wire.boxes import Box, BoxReader
+from papa.wire.boxes import READ_SIZE, Box, BoxReader
 from papa.wire.messages import Greeting, Received, Refused, Watching
 from papa.wire.opening import Opening, check_greeting
 from papa.wire.program import Push
 
 __all__ = ["Link", "LinkFactory"]
-
-_READ_SIZE: Final = 1 << 18
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ class Link(amp.BinaryBoxProtocol):
     def connectionMade(self) -> None:
         """Connected; the kernel greets."""
         self.alive = True
-        self.transport.bufferSize = _READ_SIZE
+        self.transport.bufferSize = READ_SIZE
         if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             # Whoever only listens would not notice that the kernel's machine has gone. Under TLS there is TCP.

@@ -16,7 +16,7 @@ from papa.client.location import Location
 from papa.errors import BadRequest, ConnectionLost, Error, GivesWay, LimitReached, NotAllowed, Unreachable
 from papa.records import Closed, Happened, Hole, Item, Lent, Output, Socket
 from papa.wire import program
-from papa.wire.boxes import Box, BoxReader
+from papa.wire.boxes import READ_SIZE, Box, BoxReader
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
 from papa.wire.opening import Opening, check_greeting
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_READ_SIZE: Final = 1 << 18
 _LENGTH: Final = struct.Struct("!H")
 #: Room for the descriptors that may come with one read.
 _BESIDE: Final = socket.CMSG_SPACE(64 * struct.calcsize("i"))
@@ -317,7 +316,7 @@ class Connection:
         if not self._intact:
             raise ConnectionLost("Lost connection")
 
-    def _received(self, size: int = _READ_SIZE) -> bytes:
+    def _received(self, size: int = READ_SIZE) -> bytes:
         """Some bytes; a descriptor that comes beside them is kept under the number that it has on this connection."""
         beside: list[tuple[int, int, bytes]] = []
         try:

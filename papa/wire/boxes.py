@@ -21,6 +21,7 @@ __all__ = [
     "MAX_REQUEST",
     "MAX_VALUE",
     "PAIR_COST",
+    "READ_SIZE",
     "Box",
     "BoxReader",
     "joined",
@@ -33,6 +34,8 @@ __all__ = [
 
 Box: TypeAlias = dict[bytes, bytes]
 
+#: How much is best read from the kernel at a time, in bytes: as much as it sends of what is watched.
+READ_SIZE: Final = 1 << 18
 MAX_KEY: Final = 255
 MAX_VALUE: Final = 65535
 #: What a pair of key and value counts for beside its bytes: it costs at least as much to keep.

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 from bench import report
@@ -45,14 +46,20 @@ def _say(what: str) -> None:
     sys.stderr.flush()
 
 
-def _take(names: Sequence[str], rounds: int, cache: str, *, quick: bool) -> list[Finding]:
+def _take(names: Sequence[str], rounds: int, cache: str, *, quick: bool) -> tuple[list[Finding], list[str]]:
+    """What was found, and the names of the figures that could not be taken: the others need not be taken again."""
     findings: list[Finding] = []
+    failed: list[str] = []
     for name, figure in _by_name().items():
         if names and name not in names:
             continue
-        with field(cache, _say, quick=quick) as own:
-            findings += take(figure, own, rounds, _say)
-    return findings
+        try:
+            with field(cache, _say, quick=quick) as own:
+                findings += take(figure, own, rounds, _say)
+        except Exception:  # noqa: BLE001 - whatever it was, it is shown
+            _say(f"{name}: {traceback.format_exc()}")
+            failed.append(name)
+    return findings, failed
 
 
 def main() -> None:
@@ -63,13 +70,15 @@ def main() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
-    findings = _take(arguments.figures, rounds, os.path.abspath(arguments.cache), quick=arguments.quick)
+    findings, failed = _take(arguments.figures, rounds, os.path.abspath(arguments.cache), quick=arguments.quick)
     found = report.as_json(findings, facts(), rounds, quick=arguments.quick)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(found, file, indent=1)
             file.write("\n")
     print(report.table(found))
+    if failed:
+        sys.exit(f"not taken: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

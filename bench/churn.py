@@ -169,7 +169,7 @@ class Churn:
                 self._fed.remove(name)
             found = self._client.list_processes(name)
             pids = [each["pid"] for each in found.values() if each["running"]]
-            with suppress(ProcessLookupError), Ends(pids) as ends:
+            with Ends(pids) as ends:
                 self._client.remove_processes(name)
                 ends.kill()
 
@@ -220,7 +220,7 @@ class Churn:
         for name in self._client.list_values():
             self._client.set(name)
         while found := self._client.list_processes():
-            with suppress(ProcessLookupError), Ends(each["pid"] for each in found.values() if each["running"]) as ends:
+            with Ends(each["pid"] for each in found.values() if each["running"]) as ends:
                 self._client.remove_processes("*")
                 ends.kill()
                 ends.wait()

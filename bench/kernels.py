@@ -76,7 +76,7 @@ class Kernel:
             if not said:
                 return
             console.ask(f"remove processes {names or '*'}")
-            with suppress(ProcessLookupError), Ends(pids) as ends:
+            with Ends(pids) as ends:
                 ends.kill()
                 ends.wait()
 

@@ -34,10 +34,13 @@ def await_readable(descriptor: int, what: str) -> None:
 
 
 class Ends:
-    """The ends of processes that need not be children of this one."""
+    """The ends of processes that need not be children of this one; some may have ended, and be gone, before."""
 
     def __init__(self, pids: Iterable[int]) -> None:
-        self._handles = {os.pidfd_open(pid): pid for pid in pids}
+        self._handles: dict[int, int] = {}
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                self._handles[os.pidfd_open(pid)] = pid
 
     def __enter__(self) -> Ends:
         return self

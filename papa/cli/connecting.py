@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from papa.asked.command import Listing
+from papa.cli.asking import Asker
 from papa.client.location import Location, default_location
-from papa.client.program import Connection
 from papa.errors import NotFound, Unreachable
 from papa.names import nearest
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from papa.client.blocking import Papa
 
 __all__ = ["kernel_location", "open_connection", "running_kernel", "selected", "started_kernel"]
-
-_PATIENCE: Final = 5.0
 
 
 def kernel_location(ctx: click.Context) -> Location:
@@ -39,7 +37,7 @@ def started_kernel(ctx: click.Context) -> Papa:
 
 
 @contextmanager
-def open_connection(ctx: click.Context, *, start: bool = False) -> Iterator[Connection]:
+def open_connection(ctx: click.Context, *, start: bool = False) -> Iterator[Asker]:
     """
     A conversation with the kernel, for what only asks.
 
@@ -48,7 +46,7 @@ def open_connection(ctx: click.Context, *, start: bool = False) -> Iterator[Conn
     """
     location = kernel_location(ctx)
     try:
-        connection = Connection(location, _PATIENCE)
+        connection = Asker(location)
     except OSError as error:
         if not start:
             raise Unreachable(
@@ -56,7 +54,7 @@ def open_connection(ctx: click.Context, *, start: bool = False) -> Iterator[Conn
                 "papa run starts one, and so does papa serve --daemonize"
             ) from error
         with started_kernel(ctx) as papa:
-            connection = Connection(papa.location, _PATIENCE)
+            connection = Asker(papa.location)
     try:
         yield connection
     finally:
@@ -73,7 +71,7 @@ def running_kernel(ctx: click.Context) -> Papa:
         return started_kernel(ctx)
 
 
-def selected(connection: Connection, listing: type[Listing], names: Sequence[str], kind: str) -> dict[str, Any]:
+def selected(connection: Asker, listing: type[Listing], names: Sequence[str], kind: str) -> dict[str, Any]:
     """
     The things of these names and patterns, or all, sorted by name.
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from papa.cli.asking import Asker
 from papa.cli.processes import selected_processes
-from papa.client.program import Connection
 from papa.drivers.families import Usage, descriptors, families, listening, usage
 from papa.records import Process
 
@@ -77,13 +77,12 @@ class _Seen:
 class Meter:
     """Measures; what grows is counted from one measurement to the next."""
 
-    def __init__(self, connection: Connection, names: Sequence[str] = ()) -> None:
+    def __init__(self, connection: Asker, names: Sequence[str] = ()) -> None:
         """
         @param names: of the processes to measure, or patterns; none means all.
         """
         self._connection = connection
         self._names = names
-        self._kernel = connection.greeting.pid
         self._local = _is_local(connection)
         self._seen = _Seen(0.0, {}, {})
 
@@ -94,8 +93,10 @@ class Meter:
         @raise NotFound: if a name selects nothing.
         """
         processes = selected_processes(self._connection, self._names).values()
+        # Not before that: it may be another by now.
+        kernel = self._connection.greeting.pid
         now, wall = time.monotonic(), time.time()
-        uses = self._uses([process.pid for process in processes if process.running])
+        uses = self._uses(kernel, [process.pid for process in processes if process.running])
         seen = _Seen(
             now,
             {pid: use.processor for pid, use in uses.items()},
@@ -118,7 +119,7 @@ class Meter:
         began_at = {process.pid: process.started for process in processes}
         return Sample(
             time=wall,
-            kernel=self._kernel_figures(uses.get(self._kernel), share(self._kernel)),
+            kernel=_kernel_figures(kernel, uses.get(kernel), share(kernel)),
             processes=tuple(
                 Figures(
                     process=process,
@@ -130,20 +131,21 @@ class Meter:
             ),
         )
 
-    def _uses(self, pids: Sequence[int]) -> dict[int, Usage]:
+    def _uses(self, kernel: int, pids: Sequence[int]) -> dict[int, Usage]:
         if not self._local:
             return {}
         found = {pid: usage(family) for pid, family in families(pids).items()}
-        return found | {self._kernel: usage([self._kernel])}
-
-    def _kernel_figures(self, use: Usage | None, share: float | None) -> KernelFigures:
-        if use is None:
-            return KernelFigures(pid=self._kernel)
-        used, most = descriptors(self._kernel)
-        return KernelFigures(pid=self._kernel, processor=share, memory=use.memory, descriptors=used, most=most)
+        return found | {kernel: usage([kernel])}
 
 
-def _is_local(connection: Connection) -> bool:
+def _kernel_figures(pid: int, use: Usage | None, share: float | None) -> KernelFigures:
+    if use is None:
+        return KernelFigures(pid=pid)
+    used, most = descriptors(pid)
+    return KernelFigures(pid=pid, processor=share, memory=use.memory, descriptors=used, most=most)
+
+
+def _is_local(connection: Asker) -> bool:
     """Whether the pids that a kernel tells are of this machine: a connection may be passed on from elsewhere."""
     with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
         where = sock.getpeername()

@@ -10,11 +10,11 @@ import click
 
 from papa.asked.processes import LendProcess
 from papa.cli.answers import json_option, print_json
+from papa.cli.asking import Asker
 from papa.cli.completing import process_names
 from papa.cli.connecting import open_connection
 from papa.cli.failures import fail
 from papa.cli.processes import selected_processes
-from papa.client.program import Connection
 from papa.daemon import DaemonError
 from papa.daemon.signals import signal_name, signal_number
 from papa.errors import Error
@@ -76,7 +76,7 @@ def command(ctx: click.Context, number: int, names: tuple[str, ...], json: bool)
         fail("; ".join(failed))
 
 
-def _send(connection: Connection, name: str, number: int) -> None:
+def _send(connection: Asker, name: str, number: int) -> None:
     handle = connection.lend(LendProcess(name=name)).descriptor
     try:
         signal.pidfd_send_signal(handle, number)

@@ -7,9 +7,9 @@ import re
 import time
 from contextlib import closing
 
+from papa.cli.asking import Asker
 from papa.cli.measuring import Meter
 from papa.client.location import Location
-from papa.client.program import Connection
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase
 from tests.support import script, until
@@ -61,7 +61,7 @@ class OnceTests(TopTestCase):
         """By a clock that was set back since, a process may have begun in the future: its rate is none for that."""
         now = time.time()
         self.patch(time, "time", lambda: now - 3600)
-        with closing(Connection(Location.read(self.kernel.path), 10)) as connection:
+        with closing(Asker(Location.read(self.kernel.path))) as connection:
             found = {each.process.name: each.rate for each in Meter(connection, ()).measure().processes}
         self.assertLess(found["loud"], 100_000)
 
@@ -109,6 +109,16 @@ class ScreenTests(TopTestCase):
             terminal.wait_for(lambda lines: any(line.startswith("busy") for line in lines))
             self.assertEqual("\x1b[" in "".join(terminal.lines(styled=True)), coloured)
             terminal.press("q")
+
+    def test_goes_on(self) -> None:
+        """When the kernel gives way, it goes on with the next one."""
+        kernel = self.serve("--anchor", "-u", f"{self.folder}/k.sock")
+        terminal = Terminal(self, [script("papa"), "--socket", kernel.path, "top", "--interval", "0.2"])
+        before = terminal.wait_for(lambda lines: lines[-1].startswith("by cpu"))[0].split(",")[1]
+        self.papa("--socket", kernel.path, "upgrade")
+        terminal.wait_for(lambda lines: lines[0].startswith("papa, pid") and lines[0].split(",")[1] != before)
+        terminal.press("q")
+        terminal.wait_for_line("ended with 0")
 
     def test_lost_kernel(self) -> None:
         """When the kernel goes, the terminal is as it was, and it says so."""

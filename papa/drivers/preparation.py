@@ -50,6 +50,11 @@ class Preparation:
         self.env: Mapping[str, str] | None = env
         self.function: Callable[[], None] | None = None
 
+    @property
+    def in_place(self) -> list[int]:
+        """Those of the descriptors that lie here at the very numbers where the child is to find them."""
+        return [number for number in self.descriptors if number not in self._copies]
+
     def __enter__(self) -> Preparation:
         try:
             self._reserve()

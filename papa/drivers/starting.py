@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from papa.childspec import ChildSpec
-from papa.drivers.inheritance import DescriptorLimit, inheritable_environment
+from papa.drivers.inheritance import DescriptorLimit, handed_over, inheritable_environment
 from papa.drivers.preparation import Preparation
 from papa.errors import BadRequest, Error, LimitReached, SpawnFailed
 
@@ -38,7 +38,11 @@ def start(spec: ChildSpec, streams: Mapping[int, int], limit: DescriptorLimit) -
     try:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
-            with Preparation(spec, env) as preparation, limit.as_started():
+            with (
+                Preparation(spec, env) as preparation,
+                limit.as_started(),
+                handed_over(preparation.in_place) as others_shut,
+            ):
                 started = subprocess.Popen(
                     spec.args,
                     executable=_found(spec.args[0], env),
@@ -47,7 +51,8 @@ def start(spec: ChildSpec, streams: Mapping[int, int], limit: DescriptorLimit) -
                     stdin=streams.get(0, null),
                     stdout=streams.get(1, null),
                     stderr=subprocess.STDOUT if spec.stderr == "stdout" else streams.get(2, null),
-                    pass_fds=preparation.descriptors,
+                    close_fds=not others_shut,
+                    pass_fds=() if others_shut else preparation.descriptors,
                     preexec_fn=preparation.function,  # noqa: PLW1509 - papa has one thread
                     start_new_session=True,
                     umask=-1 if spec.umask is None else spec.umask,

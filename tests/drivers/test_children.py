@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import gc
+import itertools
 import os
 import resource
 import shutil
@@ -26,6 +27,7 @@ from zope.interface import implementer
 
 from papa.childspec import Identity
 from papa.commands import MakeProcess, MakeSocket, RemoveProcesses
+from papa.drivers import inheritance
 from papa.drivers.children import Child, SystemChildren
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
 from papa.drivers.memory import MemoryChild, MemoryChildren
@@ -260,15 +262,18 @@ class InheritedTests(RealChildrenTestCase):
     def test_only_promised_files(self) -> None:
         """A child has its standard streams and what it was promised, whatever papa has open and inheritable."""
         with open(self.program(""), encoding="utf-8") as promised, socket.create_server(("127.0.0.1", 0)) as stray:
-            os.set_inheritable(stray.fileno(), True)
-            for fields in self.prepared():
+            for close_range, fields in itertools.product((inheritance._close_range, None), self.prepared()):
+                # Systems differ in who closes the others.
+                self.patch(inheritance, "_close_range", close_range)
+                os.set_inheritable(stray.fileno(), True)
                 pid = self.sleeper(**fields)
                 self.assertEqual(sorted(files_of(pid)), [0, 1, 2])
+                os.set_inheritable(stray.fileno(), True)
                 pid = self.sleeper(descriptors={promised.fileno(): promised.fileno()}, **fields)
                 files = files_of(pid)
                 self.assertEqual(sorted(files), [0, 1, 2, promised.fileno()])
                 self.assertEqual(files[promised.fileno()], promised.name)
-            self.assertFalse(os.get_inheritable(promised.fileno()))
+                self.assertFalse(os.get_inheritable(promised.fileno()))
 
     def test_standard_streams(self) -> None:
         """What is not a pipe is /dev/null, never a file of papa's."""

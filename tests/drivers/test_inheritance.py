@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -10,7 +11,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.drivers.inheritance import DescriptorLimit, inheritable_environment, reset_signals, shut_descriptors
+from papa.drivers import inheritance
+from papa.drivers.inheritance import (
+    DescriptorLimit,
+    handed_over,
+    inheritable_environment,
+    reset_signals,
+    shut_descriptors,
+)
 from tests.drivers.apart import apart, not_here, signal_set
 
 #: What a child's signal masks are when it ignores and blocks none.
@@ -78,6 +86,11 @@ class DescriptorLimitTests(SynchronousTestCase):
         """However much papa has open, there is room for two descriptors under the lower limit, time after time."""
         self.assertEqual(apart(_room_under_lower_limit), [2, 2, 2])
 
+    def test_low_numbers(self) -> None:
+        """The two are below what papa opens later, be the limit raised or not: the system closes them first."""
+        for soft in (100, 500):
+            self.assertEqual(apart(_numbers, soft), [True, True])
+
     def test_room_comes_back(self) -> None:
         """When there was no descriptor left to keep in reserve, one is taken as soon as there is."""
         self.assertEqual(apart(_room_after_shortage), [0, 2])
@@ -138,6 +151,18 @@ class DescriptorTests(SynchronousTestCase):
         """None but the standard streams would reach a child by itself."""
         self.assertEqual(apart(_shut), {"before": [0, 1, 2, 50, 60], "after": [0, 1, 2]})
 
+    def test_handed_over(self) -> None:
+        """For a moment a program would get what it is given, and nothing else; also when something fails in it."""
+        self.assertEqual(apart(_handed_over), [[0, 1, 2, 70], [0, 1, 2]])
+
+    def test_not_to_be_had(self) -> None:
+        """Where the system does not shut the others nothing is changed, and that is said."""
+        for close_range in (None, lambda *_: -1):
+            self.patch(inheritance, "_close_range", close_range)
+            with open(os.devnull, "rb") as given, handed_over([given.fileno()]) as others_shut:
+                self.assertFalse(others_shut)
+                self.assertFalse(os.get_inheritable(given.fileno()))
+
 
 def _kept_back(soft: int, hard: int, count: int) -> list[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -188,6 +213,18 @@ def _room() -> int:
     finally:
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _numbers(soft: int) -> list[bool]:
+    """Whether each of the two is below what was opened first."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, 500))
+    limit = DescriptorLimit()
+    limit.raise_to_most()
+    first = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 34)
+    while os.dup(0) < first:
+        pass
+    with limit.as_started():
+        return [os.dup(0) < first, os.dup(0) < first]
 
 
 def _room_under_lower_limit() -> list[int]:
@@ -260,6 +297,21 @@ def _shut() -> dict[str, list[int]]:
     before = _inheritable()
     shut_descriptors()
     return {"before": before, "after": _inheritable()}
+
+
+def _handed_over() -> list[list[int]]:
+    os.closerange(3, 1000)
+    os.dup2(0, 50, inheritable=True)
+    os.dup2(0, 70, inheritable=False)
+    inside = []
+    try:
+        with handed_over([70]) as others_shut:
+            if not others_shut:
+                not_here("no close_range")
+            inside = _inheritable()
+            raise ValueError
+    except ValueError:
+        return [inside, _inheritable()]
 
 
 def _inheritable() -> list[int]:

@@ -24,9 +24,10 @@ from papa.interfaces import IKernel
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
 from papa.server.program import Program
+from papa.server.sending import send_at_once
 from papa.server.turns import Turns
 from papa.steps import Steps
-from papa.wire.session import Session
+from papa.wire.session import BATCH_SIZE, Session
 from papa.wire.telnet import IAC, TelnetFilter
 from papa.wire.text import ERROR, PROMPT
 
@@ -200,7 +201,8 @@ class Console(LineReceiver):
             super().resumeProducing()
 
     def set_apart(self) -> None:
-        """Give the client time to read what was said last, before the next is said."""
+        """Give the client time to read what was said last, before the next is said, which is much perhaps."""
+        send_at_once(self.transport, BATCH_SIZE)
         if self._gap is None:
             self._gap = self._clock.callLater(_GAP, self._go_on)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from twisted.internet.interfaces import IAddress, IReactorTime, ISystemHandle, ITCPTransport, IUNIXTransport
+from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport, IUNIXTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
@@ -33,6 +32,7 @@ from papa.interfaces import IKernel, IWatchObserver
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
+from papa.server.sending import send_at_once
 from papa.server.turns import Turns
 from papa.steps import Steps
 from papa.wire import boxes, program, schema
@@ -336,18 +336,10 @@ class Program(amp.BinaryBoxProtocol):
         return program.write_answer(type(asked), self._kernel.perform(replace(asked, most=most)), most)
 
     def _watch(self, request: WatchProcesses | WatchEvents) -> Box:
-        self._widen()
+        send_at_once(self.transport, _CHUNK)
         number = next(self._numbers)
         stream = self._streams[number] = _Stream(self, number, request, self._kernel)
         return schema.to_box(stream.begun())
-
-    def _widen(self) -> None:
-        """Have all that is taken at a time be sent at once, which is quicker; with TCP the system sees to that."""
-        transport = self.transport
-        if IUNIXTransport.providedBy(transport) and ISystemHandle.providedBy(transport):
-            carrier: Any = transport
-            carrier.SEND_LIMIT = _CHUNK
-            carrier.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHUNK)
 
     def _acknowledge(self, asked: Acknowledge) -> None:
         stream = self._streams.get(asked.watch)

@@ -13,7 +13,7 @@ __all__ = ["Turns"]
 
 class Turns:
     """
-    What a connection has asked for, done for a while in each turn of the reactor.
+    What a connection has asked for, done for a while in every other turn of the reactor.
 
     It is done to its end, also if the connection has gone meanwhile.
     """
@@ -36,7 +36,7 @@ class Turns:
         """
         if not for_a_while(steps):
             self._steps = steps
-            self._clock.callLater(0, self._take_more, then)
+            self._leave_turns(then)
 
     def _take_more(self, then: Callable[[], object]) -> None:
         if self._steps is None:
@@ -45,7 +45,11 @@ class Turns:
             self._steps = None
             then()
         else:
-            self._clock.callLater(0, self._take_more, then)
+            self._leave_turns(then)
+
+    def _leave_turns(self, then: Callable[[], object]) -> None:
+        """Go on in the second turn from now: what others ask for is heard in the first, and sent in that after it."""
+        self._clock.callLater(0, self._clock.callLater, 0, self._take_more, then)
 
     def finish(self) -> None:
         """Take all that is left, and call nobody."""

@@ -40,8 +40,22 @@ class TurnsTests(SynchronousTestCase):
         self.clock.callLater(0, self.taken.append, "another")
         self.assertEqual((self.taken, self.turns.left), (["0"], True))
         self.clock.advance(0)
-        self.assertEqual(self.taken, ["0", "1 left", "another", "2 left", "then"])
+        self.assertEqual(self.taken, ["0", "another", "1 left", "2 left", "then"])
         self.assertEqual((self.turns.left, self.clock.getDelayedCalls()), (False, []))
+
+    def test_others_are_answered(self) -> None:
+        """Whoever asks in a turn has the answer in the next, before there is another step."""
+        self.take(3)
+        turns = 0
+        while self.turns.left:
+            calls, self.clock.calls = self.clock.calls, []
+            for call in calls:
+                call.func(*call.args, **call.kw)
+            turns += 1
+            self.taken.append(f"turn {turns}")
+        self.assertEqual(
+            self.taken, ["0", "turn 1", "1 left", "turn 2", "turn 3", "2 left", "turn 4", "turn 5", "then", "turn 6"]
+        )
 
     def test_more_then(self) -> None:
         """When it is said, more may be taken."""

@@ -173,7 +173,10 @@ class Connection:
                 # The kernel puts the next page together while this one is read.
                 number = self._send_question(rest)
             page = program.read_answer(asked, box)
-            answer = page if answer is None else answer | page
+            if answer is None:
+                answer = page
+            else:
+                answer |= page
         return answer
 
     def _await_answer(self, number: int, *, alone: bool = False) -> Box:

@@ -92,16 +92,18 @@ def cursor_dict(record: Cursor) -> dict[str, Any]:
 
 def process_dict(record: Process) -> dict[str, Any]:
     """A process as papa 1.0.6 gives it, with its exit code, its output and losses in bytes, where there are any."""
-    return given(
-        {
-            "args": " ".join(record.args),
-            "pid": record.pid,
-            "running": record.running,
-            "started": record.started,
-            "uid": str(record.uid),
-            "gid": str(record.gid),
-            "exit_code": record.exit_code,
-            "captured": record.captured or None,
-            "dropped": record.dropped or None,
-        }
-    )
+    found: dict[str, Any] = {
+        "args": " ".join(record.args),
+        "pid": record.pid,
+        "running": record.running,
+        "started": record.started,
+        "uid": str(record.uid),
+        "gid": str(record.gid),
+    }
+    if record.exit_code is not None:
+        found["exit_code"] = record.exit_code
+    if record.captured:
+        found["captured"] = record.captured
+    if record.dropped:
+        found["dropped"] = record.dropped
+    return found

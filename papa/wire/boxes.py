@@ -26,7 +26,7 @@ __all__ = [
     "BoxReader",
     "joined",
     "pieces",
-    "read_all",
+    "read_box",
     "serialize",
     "size",
     "split",
@@ -152,12 +152,23 @@ class BoxReader:
         return None
 
 
-def read_all(data: bytes) -> list[Box]:
+def read_box(data: bytes) -> Box:
     """
-    The boxes in a value that holds boxes.
+    The box that a value is.
 
-    @raise LimitReached: if it holds something else.
+    @raise ValueError: if it is something else.
     """
-    reader = BoxReader()
-    reader.receive(data)
-    return list(iter(reader.take, None))
+    # Apart from the reader above, for nothing more will come: a list has a box for each thing that it names.
+    box: Box = {}
+    position = 0
+    try:
+        while length := data[position] << 8 | data[position + 1]:
+            start = position + 2
+            middle = start + length + 2
+            position = middle + (data[middle - 2] << 8 | data[middle - 1])
+            box[data[start : middle - 2]] = data[middle:position]
+    except IndexError:
+        raise ValueError("a box is cut off") from None
+    if position + 2 != len(data):
+        raise ValueError("there is something behind a box")
+    return box

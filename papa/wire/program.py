@@ -120,9 +120,9 @@ def read_request(box: Mapping[bytes, bytes]) -> Asked:
         raise UnknownCommand(f"{name[:80]!r} is no command of this kernel on the program wire")
     known = schema.fields_of(kind)
     for key in box:
-        field = key.partition(b".")[0].decode(errors="replace")
+        field = key.partition(b".")[0]
         if key[:1] != b"_" and field not in known:
-            raise BadRequest(f"{name.decode()!r} has no field {field!r}")
+            raise BadRequest(f"{name.decode()!r} has no field {field.decode(errors='replace')!r}")
     return schema.read_record(kind, box)
 
 
@@ -243,17 +243,17 @@ def _read_page(kind: type[Any], box: Mapping[bytes, bytes]) -> dict[str, Any]:
     try:
         if kind is str:
             return {name: schema.codec_of(str).read(data) for name, data in pairs}
-        return {name: schema.read_record(kind, record) for name, data in pairs for record in boxes.read_all(data)}
-    except (LimitReached, ValueError) as error:
+        return {name: schema.read_record(kind, boxes.read_box(data)) for name, data in pairs}
+    except ValueError as error:
         raise _no_page(error) from error
 
 
 def _page_parts(box: Mapping[bytes, bytes]) -> list[tuple[str, bytes]]:
     """The names in a page, and what is said of each."""
     try:
-        parts = list(schema.read_list(boxes.joined("items", box) or b""))
+        parts = schema.read_list(boxes.joined("items", box) or b"")
         return [(name.decode(), data) for name, data in zip(parts[::2], parts[1::2], strict=True)]
-    except (LimitReached, ValueError) as error:
+    except ValueError as error:
         raise _no_page(error) from error
 
 

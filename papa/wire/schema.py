@@ -27,7 +27,7 @@ import operator
 import struct
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from papa import parameters
@@ -55,6 +55,13 @@ class Codec:
 
 
 def _write_text(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _write_escaped(text)
+
+
+def _write_escaped(text: str) -> bytes:
     try:
         return text.encode(errors="surrogateescape")
     except UnicodeEncodeError as error:
@@ -88,27 +95,30 @@ def write_list(items: Iterable[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def read_list(data: bytes) -> Iterator[bytes]:
+def read_list(data: bytes) -> list[bytes]:
     """
     The items of a list.
 
     @raise ValueError: if it is cut off.
     """
+    items: list[bytes] = []
     position = 0
-    while position < len(data):
-        start = position + _ITEM.size
-        if start > len(data):
-            raise ValueError("a list is cut off")
-        position = start + int(_ITEM.unpack_from(data, start - _ITEM.size)[0])
-        if position > len(data):
-            raise ValueError("an item of a list is cut off")
-        yield data[start:position]
+    try:
+        while position < len(data):
+            start = position + _ITEM.size
+            position = start + _ITEM.unpack_from(data, position)[0]
+            items.append(data[start:position])
+    except struct.error:
+        raise ValueError("a list is cut off") from None
+    if position > len(data):
+        raise ValueError("an item of a list is cut off")
+    return items
 
 
 def _list_of(item: Codec) -> Codec:
     return Codec(
         lambda values: write_list(map(item.write, values)),
-        lambda data: tuple(item.read(each) for each in read_list(data)),
+        lambda data: tuple(map(item.read, read_list(data))),
     )
 
 
@@ -117,7 +127,7 @@ def _mapping_of(value: Codec) -> Codec:
         return write_list(part for key, each in mapping.items() for part in (_write_text(key), value.write(each)))
 
     def read(data: bytes) -> dict[str, Any]:
-        parts = list(read_list(data))
+        parts = read_list(data)
         if len(parts) % 2:
             raise ValueError("a mapping lacks a value")
         return {_read_text(key): value.read(each) for key, each in zip(parts[::2], parts[1::2], strict=True)}
@@ -163,25 +173,23 @@ class _Field:
     """
 
     name: str
-    key: bytes
     write: Callable[[Any], bytes]
     read: Callable[[bytes], Any]
     default: Any
     optional: bool
 
 
-_FIELDS: Final[dict[type[Any], Mapping[str, _Field]]] = {}
+_FIELDS: Final[dict[type[Any], Mapping[bytes, _Field]]] = {}
 
 
-def fields_of(kind: type[Any]) -> Mapping[str, _Field]:
-    """The fields of a record, by name."""
+def fields_of(kind: type[Any]) -> Mapping[bytes, _Field]:
+    """The fields of a record, by the key that each has in a box."""
     found = _FIELDS.get(kind)
     if found is None:
         hints = typing.get_type_hints(kind)
         found = _FIELDS[kind] = {
-            field.name: _Field(
+            field.name.encode(): _Field(
                 name=field.name,
-                key=field.name.encode(),
                 write=codec_of(hints[field.name]).write,
                 read=codec_of(hints[field.name]).read,
                 default=field.default,
@@ -199,12 +207,12 @@ def to_box(record: Any) -> Box:
     @raise Unsayable: if a text in it has no bytes.
     """
     box: Box = {}
-    for field in fields_of(type(record)).values():
+    for key, field in fields_of(type(record)).items():
         value = getattr(record, field.name)
         if value is not None and value != field.default:
             data = field.write(value)
             if len(data) <= boxes.MAX_VALUE:
-                box[field.key] = data
+                box[key] = data
             else:
                 box |= boxes.split(field.name, data)
     return box
@@ -233,17 +241,20 @@ def read_record(kind: type[_Record], box: Mapping[bytes, bytes]) -> _Record:
 
     @raise BadRequest: if a field is missing or no value of its type, or the record is not valid.
     """
+    fields = fields_of(kind)
     values: dict[str, Any] = {}
-    for field in fields_of(kind).values():
-        data = box.get(field.key)
-        if data is None:
-            if not field.optional:
-                raise BadRequest(f"{field.name} is missing")
+    for key, data in box.items():
+        field = fields.get(key)
+        if field is None:
             continue
         if len(data) == boxes.MAX_VALUE:
-            data = boxes.joined(field.name, box) or data
+            data = boxes.joined(field.name, box) or data  # noqa: PLW2901 - the rest of it
         try:
             values[field.name] = field.read(data)
         except (Error, ValueError) as error:
             raise _not_of_its_type(field.name, data) from error
+    if len(values) < len(fields):
+        for field in fields.values():
+            if not (field.optional or field.name in values):
+                raise BadRequest(f"{field.name} is missing")
     return kind(**values)

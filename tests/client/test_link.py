@@ -20,10 +20,11 @@ from papa.commands import Get, LendSocket, ListValues, Set, TakeSocket, WatchPro
 from papa.errors import BadRequest, ConnectionLost, NotAllowed, NotFound, Unreachable, Unsayable
 from papa.records import Lent, Output, Socket
 from papa.wire import program
-from papa.wire.boxes import Box, read_all, serialize
+from papa.wire.boxes import Box, serialize
 from papa.wire.messages import PROTOCOL_VERSION, Acknowledge, Greeting, Refused, Watching
 from papa.wire.program import Asked
 from tests.support import is_open
+from tests.wire.reading import read_all
 
 GREETING = Greeting(version=PROTOCOL_VERSION, kernel="k", pid=2)
 CONSOLE = b'Papa is home. Type "help" for commands.\n> '

@@ -61,7 +61,7 @@ from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
 from papa.steps import Steps
 from papa.wire import boxes, program
-from papa.wire.boxes import MAX_VALUE, Box, BoxReader, read_all, serialize
+from papa.wire.boxes import MAX_VALUE, Box, BoxReader, serialize
 from papa.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
@@ -76,6 +76,7 @@ from papa.wire.program import Asked, Push
 from tests.kernel.building import Diary, MortalLedger
 from tests.server.doors import Door
 from tests.support import is_open
+from tests.wire.reading import read_all
 
 GREETING = Greeting(version=PROTOCOL_VERSION, kernel="the very one", pid=4711)
 ADDRESS = IPv4Address("TCP", "127.0.0.1", 4711)

@@ -21,7 +21,7 @@ from papa.wire.boxes import (
     Box,
     BoxReader,
     joined,
-    read_all,
+    read_box,
     serialize,
     size,
     split,
@@ -155,9 +155,15 @@ class ReadTests(SynchronousTestCase):
         data = b"".join(b"\0\4%b\0\0" % number.to_bytes(4, "big") for number in range(1, many))
         self.assertEqual(read([data]), ([], True))
 
-    def test_boxes_within_a_value(self) -> None:
-        """A value may hold boxes."""
-        self.assertEqual(read_all(serialize({b"a": b"b"}) + serialize({})), [{b"a": b"b"}, {}])
+    @settings(derandomize=True, max_examples=30, deadline=None)
+    @given(BOXES)
+    def test_box_within_a_value(self, box: Box) -> None:
+        """A value may be a box; one that is cut off, or with something behind it, is none."""
+        data = serialize(box)
+        self.assertEqual(read_box(data), box)
+        for length in range(len(data)):
+            self.assertRaises(ValueError, read_box, data[:length])
+        self.assertRaises(ValueError, read_box, data + b"\0")
 
     def test_size_is_what_is_limited(self) -> None:
         """The size of a box counts the bytes and a charge for each pair."""
@@ -175,7 +181,7 @@ class SplitTests(SynchronousTestCase):
         value = value[: max(0, full * MAX_VALUE + beside)]
         box = split("data", value)
         self.assertTrue(all(len(part) <= MAX_VALUE for part in box.values()))
-        self.assertEqual(joined("data", read_all(serialize(box))[0]), value)
+        self.assertEqual(joined("data", read_box(serialize(box))), value)
 
     def test_keys(self) -> None:
         """The first key has the plain name, further ones a number; each but the last is full."""

@@ -42,7 +42,7 @@ from papa.commands import (
 from papa.errors import BadRequest, Error, LimitReached, NotAllowed, UnknownCommand, Unreachable, Unsayable
 from papa.records import Closed, Hole, Lent, Output, Process, Socket
 from papa.wire import program
-from papa.wire.boxes import MAX_REQUEST, MAX_VALUE, Box, read_all, serialize
+from papa.wire.boxes import MAX_REQUEST, MAX_VALUE, Box, serialize
 from papa.wire.messages import (
     PROTOCOL_VERSION,
     Acknowledge,
@@ -54,6 +54,7 @@ from papa.wire.messages import (
     Watching,
 )
 from papa.wire.opening import Opening, check_greeting
+from tests.wire.reading import read_all
 
 QUICK = settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -424,9 +424,11 @@ class IKernel(Interface):
     def noticed(event: Event) -> None:
         """Something has happened beside what is held, as the coming of a client: told to those who ask for it."""
 
-    def watch(request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> IWatch:
+    def watch(request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> Steps[IWatch]:
         """
-        Start watching.
+        Start watching a little at a time.
+
+        What the observer is told before the last step can be passed over: there is no watch to take it from yet.
 
         @raise NotFound: if a plain name is not held, or nothing is selected.
         @raise TooOld: if events are asked for that are no longer kept.

@@ -45,10 +45,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing(Command):
-    """A command that lists; a long list can be asked for in pages."""
+    """
+    A command that lists; a long list can be asked for in pages.
+
+    @cvar page: how many things at most are looked at while others wait.
+    """
 
     listed = True
     repeatable = True
+    page: ClassVar[int] = 256
 
     names: tuple[str, ...] = parameters.names("names, or patterns with a final *; none means all")
     after: str = parameters.page("begin behind this name")

@@ -63,6 +63,7 @@ class ListCursors(Listing):
     words = ("list", "cursors")
     summary = "List cursors"
     answer = Cursor
+    page = 1  # Each tells its place in thousands of processes, perhaps.
     help = """\
 A cursor is a reader with a name: watch processes cursor=NAME makes it. Its
 place in each process outlives whoever reads, and output waits for it.

@@ -120,13 +120,16 @@ class Kernel:
         if isinstance(command, RemoveValues):
             yield from self._removal_of_values(command)
             return None
+        if isinstance(command, RemoveCursors):
+            yield from self._processes.cursors.removal(command.names)
+            return None
         return self.perform(command)
 
-    def watch(self, request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> IWatch:
-        """Start watching."""
+    def watch(self, request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> Steps[IWatch]:
+        """Start watching, a little at a time."""
         if isinstance(request, WatchEvents):
             return self._history.follow(request, observer)
-        return self._processes.watch(request, observer)
+        return (yield from self._processes.watch(request, observer))
 
     def noticed(self, event: Event) -> None:
         """Something has happened beside what is held."""
@@ -235,7 +238,7 @@ class Kernel:
 
     def remove_cursors(self, request: RemoveCursors) -> None:
         """Forget cursors."""
-        self._processes.cursors.remove(request.names)
+        all_at_once(self._processes.cursors.removal(request.names))
 
     def release_sockets(self) -> None:
         """Close all held sockets and delete their files, when papa ends."""

@@ -20,6 +20,7 @@ from papa.kernel.journal import Place
 from papa.kernel.watch import Reader, Watch
 from papa.names import Named, matches, nearest, select
 from papa.records import Cursor
+from papa.steps import Steps
 
 if TYPE_CHECKING:
     from papa.asked.cursors import MoveCursor
@@ -66,18 +67,23 @@ class HeldCursor:
         """Whether a process is one of those that it reads."""
         return matches(process.name, self.patterns)
 
-    def read(self, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
+    def begin(self, watch: Watch, patterns: tuple[str, ...]) -> None:
         """Begin a reading; one that was under way ends."""
         self._remember(patterns)
         if self._watch is not None:
             self._watch.end()
         self._watch, self.patterns = watch, patterns
+
+    def read(self, watch: Watch, processes: Iterable[HeldProcess]) -> Steps[None]:
+        """Read these in the reading that has begun, unless another begins meanwhile."""
         for process in processes:
-            if process in self._finished:
-                continue
-            if process not in self._anchors:
-                self._hold(process)
-            self._add(watch, process)
+            if self._watch is not watch:
+                return
+            if not (process.forgotten or process in self._finished):
+                if process not in self._anchors:
+                    self._hold(process)
+                self._add(watch, process)
+            yield
 
     def join(self, process: HeldProcess) -> None:
         """A process was made that it reads, too."""
@@ -169,14 +175,19 @@ class HeldCursor:
             self._anchors[process] = process.journal.join(holding=True, at=at)
             process.cursors += (self,)
 
-    def remove(self) -> None:
-        """Read nothing any more."""
+    def end(self) -> None:
+        """Begin no reading any more; one that was under way ends."""
         self._ledger.remove(_CURSOR, self.name)
         if self._watch is not None:
             self._watch.end()
+            self._watch = None
+
+    def drop_all(self) -> Steps[None]:
+        """Read nothing any more."""
         for process in list(self._anchors):
             self.drop(process)
             process.perhaps_forget()
+            yield
 
 
 class Cursors:
@@ -186,7 +197,7 @@ class Cursors:
         self._ledger = ledger
         self._held: Named[HeldCursor] = Named()
 
-    def read(self, name: str, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> None:
+    def read(self, name: str, watch: Watch, patterns: tuple[str, ...], processes: Iterable[HeldProcess]) -> Steps[None]:
         """
         Begin a reading with a cursor, which is made if there is none of that name.
 
@@ -197,8 +208,9 @@ class Cursors:
             if len(self._held) >= _MOST:
                 raise LimitReached(f"There are {_MOST} cursors: remove some first")
             cursor = HeldCursor(name, self._ledger)
-        cursor.read(watch, patterns, processes)
+        cursor.begin(watch, patterns)
         self._held[name] = cursor
+        yield from cursor.read(watch, processes)
 
     def made(self, process: HeldProcess) -> None:
         """A process was made: it joins the cursors that want it."""
@@ -213,14 +225,15 @@ class Cursors:
         @param entries: by kind and name; C{processes}: by key.
         """
         places: dict[str, dict[HeldProcess, Any]] = {}
+        cursors = entries.get(_CURSOR, {})
         for at, place in entries.get(_PLACE, {}).items():
             name, _, key = at.partition(" ")
-            if key in processes:
+            if name in cursors and key in processes:
                 places.setdefault(name, {})[processes[key]] = place
             else:
                 with suppress(LimitReached):
                     self._ledger.remove(_PLACE, at)
-        for name, entry in entries.get(_CURSOR, {}).items():
+        for name, entry in cursors.items():
             finished = {processes[key] for key in entry["finished"] if key in processes}
             cursor = self._held[name] = HeldCursor(name, self._ledger)
             cursor.restore(entry, places.get(name, {}), finished)
@@ -238,8 +251,10 @@ class Cursors:
         for process in processes.values():
             self._held[request.name].move(process, request.mark)
 
-    def remove(self, patterns: Sequence[str]) -> None:
+    def removal(self, patterns: Sequence[str]) -> Steps[None]:
         """Forget cursors; nothing waits for them any more."""
         for name, cursor in select(self._held, patterns, kind="Cursor", required=True).items():
-            cursor.remove()
-            del self._held[name]
+            if self._held.get(name) is cursor:
+                cursor.end()
+                del self._held[name]
+                yield from cursor.drop_all()

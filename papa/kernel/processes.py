@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -195,21 +195,31 @@ class Processes:
             raise BadRequest(f"Process {name} has exited with {process.exit_code}")
         return process.child
 
-    def watch(self, request: WatchProcesses, observer: IWatchObserver) -> Watch:
-        """Start watching."""
+    def watch(self, request: WatchProcesses, observer: IWatchObserver) -> Steps[Watch]:
+        """Start watching, one process after the other; what is forgotten meanwhile is passed over."""
         processes = list(self.select(request.names, required=True).values())
         # With a cursor, processes that are made later and match a wildcard are read, too.
         endless = bool(request.cursor) and not (request.names and all(not name.endswith("*") for name in request.names))
         if not processes and not endless:
             raise NotFound("Nothing to watch: no process matches")
         watch = Watch(observer, endless=endless)
-        if request.cursor:
-            self.cursors.read(request.cursor, watch, request.names, processes)
-            return watch
-        for process in processes:
-            place = process.journal.join(holding=not request.observe)
-            watch.add(Reader(process, place, None if request.observe else process.acknowledged))
+        try:
+            if request.cursor:
+                yield from self.cursors.read(request.cursor, watch, request.names, processes)
+            else:
+                yield from self._read(watch, processes, holding=not request.observe)
+        except BaseException:
+            watch.stop()  # Nobody would, and output would wait for it.
+            raise
         return watch
+
+    @staticmethod
+    def _read(watch: Watch, processes: Iterable[HeldProcess], *, holding: bool) -> Steps[None]:
+        for process in processes:
+            if not process.forgotten:
+                place = process.journal.join(holding=holding)
+                watch.add(Reader(process, place, process.acknowledged if holding else None))
+            yield
 
     def exited(self, process: HeldProcess) -> None:
         """A process has exited."""

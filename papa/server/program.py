@@ -28,7 +28,7 @@ from papa.commands import (
     WatchProcesses,
 )
 from papa.errors import BadRequest, Error, LimitReached, NotAllowed
-from papa.interfaces import IKernel, IWatchObserver
+from papa.interfaces import IKernel, IWatch, IWatchObserver
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
@@ -47,8 +47,6 @@ _Found = TypeVar("_Found")
 _CHUNK: Final = 1 << 18
 #: How many bytes of answers may wait for the client before its commands are read no more.
 _MOST_UNSENT: Final = 1 << 16
-#: How many things are listed at most before the size of the page is looked at.
-_PAGE: Final = 256
 #: How much is said of why a connection ends, in characters: it may quote what a client has sent.
 _LONGEST_REASON: Final = 500
 #: After how many seconds what there was no room for is tried again.
@@ -65,14 +63,23 @@ class _Stream:
     @ivar watch: what it sends from.
     """
 
-    def __init__(self, protocol: Program, number: int, request: WatchProcesses | WatchEvents, kernel: IKernel) -> None:
+    watch: IWatch
+
+    def __init__(self, protocol: Program, number: int) -> None:
         self._protocol = protocol
         self._number = number
-        self._follow = request.follow
+        self._follow = True
         self._ended = False
         self._begun = False
-        self.watch = kernel.watch(request, weakref.proxy(self))  # Else each would live by the other.
+
+    def begin(self, request: WatchProcesses | WatchEvents, kernel: IKernel) -> Steps[Watching]:
+        """Start watching, and say what."""
+        self._follow = request.follow
+        self.watch = yield from kernel.watch(request, weakref.proxy(self))  # Else each would live by the other.
         self._begun = True
+        return Watching(
+            watch=self._number, count=self.watch.count, processes=self.watch.processes, since=self.watch.since
+        )
 
     def output_ready(self) -> None:
         """There is something to take."""
@@ -84,12 +91,6 @@ class _Stream:
         if self.watch.pending and not self._ended:
             self._protocol.send(*(program.push_box(item, self._number) for item in self.watch.take(_CHUNK)))
         self.end_if_done()
-
-    def begun(self) -> Watching:
-        """What is watched."""
-        return Watching(
-            watch=self._number, count=self.watch.count, processes=self.watch.processes, since=self.watch.since
-        )
 
     def end_if_done(self) -> None:
         """Say so if nothing will come any more."""
@@ -288,7 +289,7 @@ class Program(amp.BinaryBoxProtocol):
             self._stop(asked.watch)
             return {}
         if isinstance(asked, WatchProcesses | WatchEvents):
-            return self._watch(asked)
+            return (yield from self._watch(asked))
         if isinstance(asked, ExitIfIdle):
             return program.write_answer(ExitIfIdle, self._attendance.exit_if_idle())
         if isinstance(asked, Listing):
@@ -332,14 +333,19 @@ class Program(amp.BinaryBoxProtocol):
             os.close(descriptor)
 
     def _list(self, asked: Listing) -> Box:
-        most = min(asked.most or _PAGE, _PAGE)
+        most = min(asked.most or asked.page, asked.page)
         return program.write_answer(type(asked), self._kernel.perform(replace(asked, most=most)), most)
 
-    def _watch(self, request: WatchProcesses | WatchEvents) -> Box:
-        send_at_once(self.transport, _CHUNK)
+    def _watch(self, request: WatchProcesses | WatchEvents) -> Steps[Box]:
         number = next(self._numbers)
-        stream = self._streams[number] = _Stream(self, number, request, self._kernel)
-        return schema.to_box(stream.begun())
+        stream = _Stream(self, number)
+        watching = yield from stream.begin(request, self._kernel)
+        if self._open:
+            send_at_once(self.transport, _CHUNK)
+            self._streams[number] = stream
+        else:
+            stream.watch.stop()  # Of a client that has gone meanwhile.
+        return schema.to_box(watching)
 
     def _acknowledge(self, asked: Acknowledge) -> None:
         stream = self._streams.get(asked.watch)

@@ -165,11 +165,12 @@ class _Conversation:
 
     def _list(self, command: Listing) -> Steps[str]:
         pages: list[str] = []
+        most = min(_PAGE, command.page)
         while True:
-            page = cast("Mapping[str, object]", self.kernel.perform(replace(command, most=_PAGE)))
+            page = cast("Mapping[str, object]", self.kernel.perform(replace(command, most=most)))
             if page:
                 pages.append(text.answer_line(page))
-            if len(page) < _PAGE:
+            if len(page) < most:
                 return "\n".join(pages)
             command = replace(command, after=max(page))
             yield
@@ -182,8 +183,15 @@ class _Conversation:
             self.reply(text.NOT_IDLE)
 
     def _begin_watch(self, request: WatchProcesses, headline: str | None) -> None:
+        self.talker.take_steps(self._beginning(request, headline))
+
+    def _beginning(self, request: WatchProcesses, headline: str | None) -> Steps[None]:
+        try:
+            self.watch = yield from self.kernel.watch(request, _Alarm(self))
+        except Error as error:
+            self.reply(text.refusal(error))
+            return
         self.request = request
-        self.watch = self.kernel.watch(request, _Alarm(self))
         self.talker.send(f"{headline or text.watching(self.watch.count)}\n".encode())
         # The client of version 1 reads this line and all that has come with it, and then selects on the socket: a batch
         # that it had swallowed would never be seen.
@@ -293,6 +301,11 @@ def _machine() -> object:  # noqa: C901 - a table, not a branch
     # Nothing was sent that a line could acknowledge: it must not count for what comes later.
     waiting.upon(_Inputs.line).loop().returns(None)
     offered.upon(_Inputs.output_ready).loop().returns(None)
+
+    @over.upon(_Inputs.watch_began).loop()
+    def _abandon_at_once(inputs: _Inputs, core: _Conversation) -> None:
+        core.watch.stop()
+
     commanding.upon(_Inputs.output_ready).loop().returns(None)
     commanding.upon(_Inputs.lost).to(over).returns(None)
     for happening in (_Inputs.q, _Inputs.output_ready, _Inputs.interrupted, _Inputs.lost):

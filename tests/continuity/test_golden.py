@@ -29,6 +29,7 @@ from papa.errors import SpawnFailed
 from papa.interfaces import IChildObserver
 from papa.kernel.core import Kernel
 from papa.records import STDERR, STDOUT, Closed, Cursor, Happened, Hole, Output, Process, Socket
+from papa.steps import all_at_once
 from tests.continuity.golden.making import FOLDER
 from tests.continuity.leftovers import TidyTestCase
 from tests.kernel.building import PLENTY, Bell, Diary, Wall, everything
@@ -100,7 +101,7 @@ class GoldenTestCase(TidyTestCase):
         self.kernel.restore(self.ledger.entries)
 
     def items(self, cursor: str, *names: str) -> list[Any]:
-        return everything(self.kernel.watch(WatchProcesses(names=names, cursor=cursor), Bell()))
+        return everything(all_at_once(self.kernel.watch(WatchProcesses(names=names, cursor=cursor), Bell())))
 
 
 class _What:
@@ -251,7 +252,7 @@ class _What:
 
     def test_events(self) -> None:
         """Events, with their numbers."""
-        told = self.kernel.watch(WatchEvents(since=0), Bell()).take(PLENTY)
+        told = all_at_once(self.kernel.watch(WatchEvents(since=0), Bell())).take(PLENTY)
         self.assertEqual([each.number for each in told], list(range(1, len(told) + 1)))
         self.assertEqual(
             [told[0], told[9]],

@@ -12,6 +12,7 @@ from papa.continuity.rehearsal import rehearse
 from papa.drivers.memory import MemoryChildren, MemorySockets
 from papa.errors import NotAllowed
 from papa.kernel.core import Kernel
+from papa.steps import all_at_once
 from tests.continuity.leftovers import TidyTestCase
 from tests.kernel.building import Bell, Diary, Wall, everything
 
@@ -36,7 +37,7 @@ class RehearsalTests(TidyTestCase):
             child.untaken = (b"rest", True)
             child.print(b"some output")
         child.exit(3)
-        watch = self.kernel.watch(WatchProcesses(names=("*",), cursor="c"), Bell())
+        watch = all_at_once(self.kernel.watch(WatchProcesses(names=("*",), cursor="c"), Bell()))
         everything(watch)
         watch.acknowledge()
         self.kernel.leave()

@@ -14,6 +14,7 @@ from papa.interfaces import IEventObserver, IWatchObserver
 from papa.kernel.core import Kernel
 from papa.kernel.watch import Watch
 from papa.records import Closed, Event, Hole, Item, Output, Process, Socket
+from papa.steps import all_at_once
 
 #: More than any test has to take.
 PLENTY = 1 << 30
@@ -143,7 +144,9 @@ class House:
 
     def watch(self, *names: str, observe: bool = False, bell: Bell | None = None, cursor: str = "") -> Watch:
         """Watch processes."""
-        return self.kernel.watch(WatchProcesses(names=names, observe=observe, cursor=cursor), bell or Bell())
+        return all_at_once(
+            self.kernel.watch(WatchProcesses(names=names, observe=observe, cursor=cursor), bell or Bell())
+        )
 
     def process(self, name: str = "job") -> Process:
         """How a process is now."""

@@ -17,6 +17,7 @@ from papa.drivers.memory import MemoryChild
 from papa.errors import BadRequest, NotFound
 from papa.interfaces import IWatch
 from papa.records import Closed, Cursor, Hole, Output
+from papa.steps import Steps, all_at_once
 from tests.kernel.building import Bell, House
 
 
@@ -32,7 +33,7 @@ class CursorTestCase(SynchronousTestCase):
         return self.house.children.latest()
 
     def read(self, cursor: str, *names: str, bell: Bell | None = None) -> IWatch:
-        return self.kernel.watch(WatchProcesses(names=names, cursor=cursor), bell or Bell())
+        return all_at_once(self.kernel.watch(WatchProcesses(names=names, cursor=cursor), bell or Bell()))
 
     def cursor(self, name: str) -> Cursor:
         cursors = self.kernel.list_cursors(ListCursors(names=(name,)))
@@ -73,12 +74,12 @@ class ReadingTests(CursorTestCase):
         watch = self.read("a", "job")
         self.text(watch)
         watch.acknowledge()
-        classic = self.kernel.watch(WatchProcesses(names=("job",)), Bell())
+        classic = all_at_once(self.kernel.watch(WatchProcesses(names=("job",)), Bell()))
         self.assertFalse(classic.pending)
         behind = self.read("b", "job")
         self.assertEqual(self.text(behind), b"one ")
         behind.acknowledge()
-        observer = self.kernel.watch(WatchProcesses(names=("job",), observe=True), Bell())
+        observer = all_at_once(self.kernel.watch(WatchProcesses(names=("job",), observe=True), Bell()))
         self.assertFalse(observer.pending)
 
     def test_acknowledges_by_mark(self) -> None:
@@ -141,6 +142,48 @@ class ReadingTests(CursorTestCase):
         self.assertEqual(self.text(second), b"x")
         self.assertEqual(self.cursor("ship").marks, {"job": 0})
 
+    def begin(self, cursor: str, *names: str) -> Steps[IWatch]:
+        """A reading, of which each step is taken by the test."""
+        steps = self.kernel.watch(WatchProcesses(names=names, cursor=cursor), Bell())
+        next(steps)
+        return steps
+
+    def test_taken_over_while_it_begins(self) -> None:
+        """A reading that is not all there when another begins with the same cursor is over, and has nothing."""
+        children = [self.make(name) for name in "abc"]
+        beginning = self.begin("ship", "*")
+        second = self.read("ship", "*")
+        first = all_at_once(beginning)
+        for child in children:
+            child.print(b"x")
+        self.assertEqual((first.done, first.pending, first.count), (True, False, 0))
+        self.assertEqual((self.text(second), second.count), (b"xxx", 3))
+
+    def test_removed_while_reading_begins(self) -> None:
+        """A cursor that is removed meanwhile is not there again, and its reading is over."""
+        for name in "abc":
+            self.make(name).print(b"x")
+        beginning = self.begin("ship", "*")
+        self.kernel.perform(RemoveCursors(names=("ship",)))
+        watch = all_at_once(beginning)
+        self.assertEqual((watch.done, self.kernel.list_cursors(ListCursors())), (True, {}))
+        self.text(reader := self.house.watch("*"))
+        reader.acknowledge()
+        self.assertEqual([self.house.process(name).buffered for name in "abc"], [0, 0, 0])
+
+    def test_processes_come_and_go_while_reading_begins(self) -> None:
+        """One that is forgotten meanwhile is not read; one that is made is, also if it has the name of the other."""
+        for name in "abc":
+            self.make(name)
+        beginning = self.begin("ship", "*")
+        self.kernel.perform(RemoveProcesses(names=("b",)))
+        self.house.children.children[self.house.process("b").pid].exit()
+        for name in "bd":
+            self.make(name).print(name.encode())
+        watch = all_at_once(beginning)
+        self.assertEqual((self.text(watch), sorted(watch.processes)), (b"bd", list("abcd")))
+        self.assertEqual(self.cursor("ship").marks, dict.fromkeys("abcd", 0))
+
     def test_no_place_for_an_observer(self) -> None:
         """A cursor that only looks is refused."""
         self.assertRaises(BadRequest, WatchProcesses, cursor="ship", observe=True)
@@ -175,7 +218,7 @@ class ProcessTests(CursorTestCase):
         child = self.make()
         self.read("ship", "job").stop()
         child.exit(0)
-        classic = self.kernel.watch(WatchProcesses(names=("job",)), Bell())
+        classic = all_at_once(self.kernel.watch(WatchProcesses(names=("job",)), Bell()))
         classic.take(1000)
         classic.acknowledge()
         watch = self.read("ship", "job")
@@ -301,7 +344,7 @@ class KeepingTests(CursorTestCase):
         other.stop()
         self.kernel.perform(RemoveCursors(names=("*",)))
         self.assertEqual((bell.rung, watch.done, self.kernel.list_cursors(ListCursors())), (1, True, {}))
-        self.assertFalse(self.kernel.watch(WatchProcesses(names=("job",), observe=True), Bell()).pending)
+        self.assertFalse(all_at_once(self.kernel.watch(WatchProcesses(names=("job",), observe=True), Bell())).pending)
         self.assertRaises(NotFound, self.kernel.perform, RemoveCursors(names=("ship",)))
 
     def test_removed_after_the_end(self) -> None:
@@ -309,7 +352,7 @@ class KeepingTests(CursorTestCase):
         child = self.make()
         self.read("ship", "job").stop()
         child.exit(0)
-        classic = self.kernel.watch(WatchProcesses(names=("job",)), Bell())
+        classic = all_at_once(self.kernel.watch(WatchProcesses(names=("job",)), Bell()))
         classic.take(1000)
         classic.acknowledge()
         self.kernel.perform(RemoveCursors(names=("ship",)))

@@ -13,6 +13,7 @@ from papa.interfaces import IWatch
 from papa.kernel.history import Following, History
 from papa.kernel.remembered import Forgetful
 from papa.records import Event, Happened
+from papa.steps import all_at_once
 from tests.kernel.building import Bell, Diary, House
 
 
@@ -159,7 +160,7 @@ class KernelTests(SynchronousTestCase):
         house.kernel.perform(Set(name="v", value="1"))
         self.assertRaises(NotFound, house.kernel.perform, RemoveSockets(names=("nope",)))
         house.kernel.perform(RemoveSockets(names=("web",)))
-        follower = house.kernel.watch(WatchEvents(since=0), Bell())
+        follower = all_at_once(house.kernel.watch(WatchEvents(since=0), Bell()))
         self.assertEqual(
             [(event.number, event.kind, event.name) for event in follower.take(1000)],
             [(1, "socket-made", "web"), (2, "value-set", "v"), (3, "socket-removed", "web")],

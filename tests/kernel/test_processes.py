@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papa.commands import CloseStdin, LendProcess, ListProcesses, RemoveProcesses, WatchProcesses, WriteProcess
 from papa.errors import AlreadyDiffers, BadRequest, Error, NotFound, SpawnFailed
 from papa.records import STDERR, STDOUT, Process
+from papa.steps import all_at_once
 from tests.kernel.building import PLENTY, Bell, House, data, ends, everything, holes
 
 
@@ -212,7 +213,7 @@ class EndingTests(SynchronousTestCase):
         """Such a process stays until each cursor has its end."""
         house = House()
         child = house.child(forget=True)
-        watch = house.kernel.watch(WatchProcesses(names=("job",), cursor="ship"), Bell())
+        watch = all_at_once(house.kernel.watch(WatchProcesses(names=("job",), cursor="ship"), Bell()))
         child.print(b"said")
         child.exit(0)
         self.assertEqual(house.names(), ["job"])

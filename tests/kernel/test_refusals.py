@@ -41,6 +41,7 @@ from papa.errors import (
     UnknownCommand,
     Unsayable,
 )
+from papa.steps import all_at_once
 from papa.wire import manual, text
 from tests.kernel.building import Bell, House
 
@@ -63,13 +64,13 @@ def lending_what_has_exited(house: House) -> object:
 
 
 def making_cursors_without_end(house: House) -> object:
-    return [house.kernel.watch(WatchProcesses(cursor=f"c{number}"), Bell()) for number in range(2000)]
+    return [all_at_once(house.kernel.watch(WatchProcesses(cursor=f"c{number}"), Bell())) for number in range(2000)]
 
 
 def asking_for_old_events(house: House) -> object:
     for number in range(20_000):
         house.kernel.set(Set(name="count", value=str(number + 1)))
-    return house.kernel.watch(WatchEvents(since=1), Bell())
+    return all_at_once(house.kernel.watch(WatchEvents(since=1), Bell()))
 
 
 UNSAYABLE = Set(name="letter", value="two\nlines")

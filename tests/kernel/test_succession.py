@@ -24,6 +24,7 @@ from papa.drivers.memory import MemoryChild
 from papa.errors import AlreadyDiffers, LimitReached, TooOld
 from papa.kernel.journal import UNTOUCHED
 from papa.records import STDERR, STDOUT, Happened, Hole, Output
+from papa.steps import all_at_once
 from tests.kernel.building import PLENTY, Bell, House, Killed, data, ends, everything, holes
 
 
@@ -110,7 +111,7 @@ class HeldTests(SynchronousTestCase):
         self.house.make()
         self.house.succeed()
         self.house.kernel.set(Set(name="b", value="1"))
-        told = self.house.kernel.watch(WatchEvents(since=0), Bell()).take(PLENTY)
+        told = all_at_once(self.house.kernel.watch(WatchEvents(since=0), Bell())).take(PLENTY)
         self.assertEqual(
             [(each.number, each.kind, each.name) for each in told if isinstance(each, Happened)],
             [(1, "value-set", "a"), (2, "process-made", "job"), (3, "value-set", "b")],
@@ -292,6 +293,23 @@ class OutputTests(SynchronousTestCase):
         self.house.succeed()
         self.assertEqual(data(everything(self.house.watch("*", cursor="kept"))), b"c")
         self.assertEqual(list(self.house.kernel.list_cursors(ListCursors())), ["kept"])
+
+    def test_killed_while_a_cursor_is_removed(self) -> None:
+        """Of a cursor that was being removed nothing is left, also for another of its name."""
+        children = [self.house.child(name) for name in "abc"]
+        for child in children:
+            child.print(b"x")
+        self.house.watch("*", cursor="gone").stop()
+        removal = self.house.kernel.steps(RemoveCursors(names=("gone",)))
+        next(removal)
+        self.house.succeed()
+        assert self.house.ledger is not None
+        self.assertEqual(self.house.ledger.entries["place"], {})
+        self.assertEqual(self.house.kernel.list_cursors(ListCursors()), {})
+        reader = self.house.watch("*")
+        everything(reader)
+        reader.acknowledge()
+        self.assertEqual([self.house.process(name).buffered for name in "abc"], [0, 0, 0])
 
     def test_waits_still(self) -> None:
         """A process that waited because its buffer was full waits on, and goes on when there is room."""
@@ -571,10 +589,10 @@ class NoMemoryTests(SynchronousTestCase):
         assert self.house.ledger is not None
         del self.house.ledger.entries["event"]["2"]
         self.house.succeed()
-        told = self.house.kernel.watch(WatchEvents(since=2), Bell()).take(PLENTY)
+        told = all_at_once(self.house.kernel.watch(WatchEvents(since=2), Bell())).take(PLENTY)
         self.assertEqual([(each.number, each.name) for each in told if isinstance(each, Happened)], [(3, "c")])
         with self.assertRaises(TooOld):
-            self.house.kernel.watch(WatchEvents(since=1), Bell())
+            all_at_once(self.house.kernel.watch(WatchEvents(since=1), Bell()))
 
 
 _STEPS = st.lists(

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from papa.commands import RemoveProcesses
+from papa.commands import RemoveProcesses, WatchProcesses
 from papa.errors import NotFound
 from papa.interfaces import IWatch
 from papa.records import STDERR, STDOUT, Closed, Hole, Output
+from papa.steps import all_at_once
 from tests.kernel.building import PLENTY, Bell, House, data, ends, everything, holes
 
 
@@ -95,6 +96,59 @@ class TakingTests(SynchronousTestCase):
         self.assertRaises(NotFound, house.watch, "x*")
         error = self.assertRaises(NotFound, house.watch, "jbo")
         self.assertIn("did you mean 'job'?", str(error))
+
+
+class BeginningTests(SynchronousTestCase):
+    """A watch begins with one process after the other, with time for others in between."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.jobs = {name: self.house.child(name) for name in "abc"}
+        self.bell = Bell()
+        self.steps = self.house.kernel.watch(WatchProcesses(), self.bell)
+
+    def begun(self) -> IWatch:
+        """The watch, when the rest of the steps was taken."""
+        return all_at_once(self.steps)
+
+    def test_forgotten_meanwhile(self) -> None:
+        """Of what is forgotten in between nothing is held."""
+        next(self.steps)
+        for name in "ab":
+            self.house.kernel.remove_processes(RemoveProcesses(names=(name,)))
+            self.jobs[name].exit()
+        watch = self.begun()
+        self.assertEqual(list(watch.processes), ["a", "c"])
+        self.assertEqual((self.jobs["a"].forgotten, self.jobs["b"].forgotten), (False, True))
+        self.assertEqual([name for name, code in ends(watch.take(PLENTY))], ["a"])
+
+    def test_made_meanwhile(self) -> None:
+        """What is made in between is not watched, also under a name that was: it was not there when that was asked."""
+        next(self.steps)
+        self.house.kernel.remove_processes(RemoveProcesses(names=("b",)))
+        self.jobs["b"].exit()
+        for name in "bd":
+            self.house.make(name)
+        self.assertEqual(list(self.begun().processes), ["a", "c"])
+
+    def test_printed_meanwhile(self) -> None:
+        """What is printed in between is not lost on whoever begins."""
+        next(self.steps)
+        for name in "ab":
+            self.jobs[name].print(name.encode())
+        watch = self.begun()
+        self.assertEqual(data(watch.take(PLENTY)), b"ab")
+
+    def test_given_up(self) -> None:
+        """For a watch that never begins no output is kept."""
+        self.jobs["a"].print(b"x")
+        next(self.steps)
+        other = self.house.watch("a")
+        everything(other)
+        self.steps.close()
+        other.acknowledge()
+        self.assertEqual(self.house.process("a").buffered, 0)
+        self.assertFalse(self.house.watch("a").pending)
 
 
 class WakingTests(SynchronousTestCase):

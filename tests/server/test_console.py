@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,14 +21,16 @@ from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa import steps
-from papa.commands import Get, MakeProcess, Set
+from papa.commands import Get, ListProcesses, MakeProcess, Set, WatchProcesses
 from papa.drivers.memory import MemoryChild, MemoryChildren, MemorySockets
 from papa.kernel.core import Kernel
 from papa.server.attendance import Attendance
 from papa.server.console import MAX_LINE, Console, ConsoleFactory
 from papa.server.eventlog import EventLog
 from papa.server.program import ProgramFactory
+from papa.steps import all_at_once
 from papa.wire.messages import PROTOCOL_VERSION, Greeting
+from tests.kernel.building import Bell
 from tests.server.doors import Door
 
 GREETING = b'Papa is home. Type "help" for commands.\n> '
@@ -558,6 +561,36 @@ class TurnTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(heard(self.transport), self.listed() + b"\n> ")
         self.assertEqual((self.transport.producerState, self.house.value("v000")), ("producing", None))
+
+    def watched(self) -> list[MemoryChild]:
+        """Some processes, of which a watch is about to begin."""
+        for name in "abc":
+            self.house.kernel.perform(MakeProcess(name=name, args=("/bin/job",)))
+        self.console.dataReceived(b"watch processes\n")
+        return list(self.house.children.children.values())
+
+    def test_watch(self) -> None:
+        """A watch of many begins with turns for others in between, and misses nothing."""
+        children = self.watched()
+        self.assertEqual((heard(self.transport), self.transport.producerState), (b"", "paused"))
+        children[0].print(b"x")
+        self.clock.advance(0)
+        self.clock.advance(1)
+        self.assertEqual(heard(self.transport), b"Watching 3\nout:a:0.5:1\nx\n] ")
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_watcher_that_goes(self) -> None:
+        """For a client that goes before its watch has begun no output is kept."""
+        children = self.watched()
+        self.console.connectionLost(Failure(ConnectionDone()))
+        self.clock.advance(0)
+        for child in children:
+            child.print(b"x")
+        watch = all_at_once(self.house.kernel.watch(WatchProcesses(), Bell()))
+        watch.take(1000)
+        watch.acknowledge()
+        listed: Any = self.house.kernel.perform(ListProcesses())
+        self.assertEqual([process.buffered for process in listed.values()], [0, 0, 0])
 
     def test_removal(self) -> None:
         """Others have turns while many are removed."""

@@ -29,6 +29,7 @@ from papa.commands import (
     Get,
     LendProcess,
     LendSocket,
+    ListCursors,
     ListProcesses,
     ListSockets,
     ListValues,
@@ -59,7 +60,7 @@ from papa.records import Closed, Event, Hole, Output, Process, Socket
 from papa.server.attendance import Attendance
 from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
-from papa.steps import Steps
+from papa.steps import Steps, all_at_once
 from papa.wire import boxes, program
 from papa.wire.boxes import MAX_VALUE, Box, BoxReader, serialize
 from papa.wire.messages import (
@@ -73,7 +74,7 @@ from papa.wire.messages import (
     Watching,
 )
 from papa.wire.program import Asked, Push
-from tests.kernel.building import Diary, MortalLedger
+from tests.kernel.building import Bell, Diary, MortalLedger
 from tests.server.doors import Door
 from tests.support import is_open
 from tests.wire.reading import read_all
@@ -508,6 +509,32 @@ class TurnTests(SynchronousTestCase):
         self.house.child("a").exit()
         self.assertIsNotNone(self.house.process("a"))
 
+    def test_watch(self) -> None:
+        """A watch of many begins with turns for others in between, and misses nothing."""
+        begun = self.caller.send(WatchProcesses())
+        self.house.child("a").print(b"x")
+        self.house.child("c").print(b"y")
+        self.house.kernel.perform(Set(name="d", value="x"))
+        self.assertEqual(self.caller.transport.producerState, "paused")
+        self.house.clock.advance(0)
+        pushed = self.caller.read()
+        watching: Watching = self.caller.answer(WatchProcesses(), begun)
+        self.assertEqual((watching.count, list(watching.processes)), (3, ["a", "b", "c"]))
+        self.assertEqual([push.data for push in pushed if isinstance(push, Output)], [b"x", b"y"])
+
+    def test_watcher_that_goes(self) -> None:
+        """For a client that goes before its watch has begun no output is kept."""
+        self.caller.send(WatchProcesses())
+        self.caller.protocol.connectionLost()
+        self.house.clock.advance(0)
+        for name in ("a", "b", "c"):
+            self.house.child(name).print(b"x")
+        watch = all_at_once(self.house.kernel.watch(WatchProcesses(), Bell()))
+        self.assertEqual(len(watch.take(1000)), 3)
+        watch.acknowledge()
+        listed: Any = self.house.kernel.perform(ListProcesses())
+        self.assertEqual([process.buffered for process in listed.values()], [0, 0, 0])
+
     def test_papa_gives_way(self) -> None:
         """What was begun is done and answered before the connection is ended: nobody is to ask for it again."""
         removal = self.caller.send(RemoveValues(names=("v*",)))
@@ -685,6 +712,14 @@ class PageTests(SynchronousTestCase):
         for name, value in values.items():
             self.house.kernel.perform(Set(name=name, value=value))
         self.assertEqual(self.caller.list(ListValues()), (values, 5))
+
+    def test_cursors(self) -> None:
+        """Each cursor comes alone, as it may tell of thousands of processes."""
+        self.house.kernel.perform(MakeProcess(name="job", args=("/bin/x",)))
+        for name in "abc":
+            all_at_once(self.house.kernel.watch(WatchProcesses(cursor=name), Bell())).stop()
+        found, pages = self.caller.list(ListCursors())
+        self.assertEqual(([found[name].marks for name in "abc"], pages), ([{"job": 0}] * 3, 4))
 
     def test_what_changes_between_pages(self) -> None:
         """What was there all the time is in the list, whatever goes and comes meanwhile."""

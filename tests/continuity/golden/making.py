@@ -21,6 +21,7 @@ from papa.drivers.memory import MemoryChild, MemoryChildren, MemorySockets
 from papa.interfaces import IChildObserver
 from papa.kernel.core import Kernel
 from papa.records import STDERR, STDOUT
+from papa.steps import all_at_once
 from tests.kernel.building import Bell, Diary, Wall, everything
 
 #: Where the state of each format lies.
@@ -139,12 +140,12 @@ class _Maker:
             working_dir="/",
             umask=0o27,
         )
-        behind = self.kernel.watch(WatchProcesses(names=("speaker", "s*"), cursor="behind"), Bell())
+        behind = all_at_once(self.kernel.watch(WatchProcesses(names=("speaker", "s*"), cursor="behind"), Bell()))
         behind.take(1)
         for number in range(6):
             speaker.print(b"%019d\n" % number, STDERR if number == 3 else STDOUT)
             self.wall.now += 1
-        ahead = self.kernel.watch(WatchProcesses(names=("speaker",), cursor="ahead"), Bell())
+        ahead = all_at_once(self.kernel.watch(WatchProcesses(names=("speaker",), cursor="ahead"), Bell()))
         everything(ahead)
         ahead.acknowledge()
         self.kernel.move_cursor(MoveCursor(name="ahead", process="speaker", mark=110))
@@ -160,8 +161,8 @@ class _Maker:
         self.child("exited", stderr="stdout", forget=True).exit(-9, output_stays_open=True)
         read = self.child("read")
         read.print(b"read\n")
-        self.kernel.watch(WatchProcesses(names=("read",), cursor="late"), Bell())
-        watch = self.kernel.watch(WatchProcesses(names=("read",), cursor="finished"), Bell())
+        all_at_once(self.kernel.watch(WatchProcesses(names=("read",), cursor="late"), Bell()))
+        watch = all_at_once(self.kernel.watch(WatchProcesses(names=("read",), cursor="finished"), Bell()))
         everything(watch)
         read.exit(0)
         everything(watch)

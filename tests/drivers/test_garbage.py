@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Mapping
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,6 +27,7 @@ class GarbageTests(SynchronousTestCase):
         gc.disable()
         self.addCleanup(gc.enable)
         self.addCleanup(gc.unfreeze)
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
         self.addCleanup(gc.callbacks.__setitem__, slice(None), list(gc.callbacks))
         gc.collect()
         self.clock = Clock()
@@ -53,6 +55,21 @@ class GarbageTests(SynchronousTestCase):
         gc.collect()
         self.assertIsNotNone(self.reference())
         self.assertEqual(len(kept), 1000)
+
+    def test_little_at_a_time(self) -> None:
+        """However much comes to be, little of it is looked through in one go."""
+        looked_through: list[int] = []
+
+        def note(phase: str, found: Mapping[str, int]) -> None:
+            if phase == "start" and found["generation"] == 2:
+                looked_through.append(len(gc.get_objects()))
+
+        gc.callbacks.append(note)
+        gc.enable()
+        kept = [Thing() for _ in range(100_000)]
+        gc.disable()
+        self.assertLess(max(looked_through), 40_000)
+        self.assertGreater(sum(looked_through), len(kept) // 2)
 
     def test_twice_as_much(self) -> None:
         """Once there is twice as much, all of it is looked through in a quiet minute, and is passed over again then."""

@@ -3,19 +3,21 @@ The ledger: what a kernel must know to go on from another, in a memory file that
 
 The file is a log of records (L{papa.continuity.log}). A record is complete with one write, so a kernel that
 is killed leaves at most one at the end that does not count, of which nobody was told. When much of the log is out of
-date, what still holds is written to a new file; so is what was found in an older format.
+date, what still holds is copied to a new file, some of it whenever there is something to note; so is what was found in
+an older format.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
 
 from zope.interface import implementer
 
-from papa.continuity.log import encoded, records
+from papa.continuity.log import Key, Log, apply, encoded, records
 from papa.continuity.migrations import FORMAT, Entries, migrated, written_back
 from papa.errors import LimitReached
 from papa.interfaces import ILedger
@@ -24,11 +26,53 @@ __all__ = ["Ledger", "read_as_written", "read_ledger", "write_ledger"]
 
 #: A log is not worth the copy before it has so many bytes that are out of date.
 _LEAST_WASTE: Final = 1 << 20
-#: A write for each record would keep others waiting for 0.1 s if there are 20 000.
-_BATCH: Final = 1 << 18
+#: How many records are copied whenever one is put or removed: all of 20 000 at once keep others waiting for 50 ms.
+_AT_A_TIME: Final = 32
 
-#: The key of a record, and its offset and length.
-_Placed: TypeAlias = tuple[tuple[str, str], tuple[int, int]]
+
+class _Copy:
+    """
+    What still holds of a log, on its way to a new one; whatever is noted meanwhile is noted in both.
+
+    @ivar log: the new one.
+    """
+
+    def __init__(self, old: Log) -> None:
+        """
+        @raise LimitReached: if there is no memory, or no descriptor, for another file.
+        """
+        self.log = Log()
+        try:
+            self._bytes = mmap.mmap(old.descriptor, old.size, access=mmap.ACCESS_READ)
+        except OSError as error:
+            self.log.close()
+            raise LimitReached(f"There is no memory for another log: {error.strerror}") from error
+        self._old = old
+        self._left = iter(list(old.where))
+
+    def put(self, key: Key, record: bytes) -> None:
+        """This was put."""
+        self.log.put(key, record)
+
+    def remove(self, key: Key, record: bytes) -> None:
+        """This was removed."""
+        if key in self.log.where:
+            self.log.remove(key, record)
+
+    def some(self) -> bool:
+        """Copy some records, and say whether those were the last."""
+        taken = 0
+        for key in islice(self._left, _AT_A_TIME):
+            taken += 1
+            place = self._old.where.get(key)
+            if place is not None and key not in self.log.where:
+                offset, length = place
+                self.log.put(key, self._bytes[offset : offset + length])
+        return taken < _AT_A_TIME
+
+    def end(self) -> None:
+        """All was copied, or no more is to be."""
+        self._bytes.close()
 
 
 @implementer(ILedger)
@@ -48,147 +92,119 @@ class Ledger:
         @raise NotAllowed: if that kernel was of a version whose records this one does not know.
         """
         self._replaced = replaced
-        self._where: dict[tuple[str, str], tuple[int, int]] = {}
-        self._file = -1
-        self._size = self._waste = 0
+        self._copy: _Copy | None = None
         self._in_force = True
         self.entries: Entries = {}
         if descriptor is None:
-            self._begin()
-            self._replaced(self._file)
+            self._log = self._begun()
+            self._replaced(self._log.descriptor)
         else:
-            self._file = descriptor
+            self._log = Log(descriptor)
             self._load()
 
-    def _begin(self) -> None:
-        self._file = os.memfd_create("papa-ledger")
-        self._size = self._waste = 0
-        self._where = {}
-        self._write("format", "", FORMAT)
+    @staticmethod
+    def _begun() -> Log:
+        log = Log()
+        log.put(("format", ""), encoded(["format", "", FORMAT]))
+        return log
 
     def _load(self) -> None:
-        for offset, length, (kind, name, *value) in records(self._file):
-            before = self._where.pop((kind, name), None)
-            if before is not None:
-                self._waste += before[1]
-            if value:
-                self._where[kind, name] = (offset, length)
-            else:
-                self._waste += length
-            _apply(self.entries, kind, name, value)
-            self._size = offset + length
+        self.entries = self._log.read()
         found = self.entries.pop("format", {}).get("")
         self.entries = migrated(self.entries, found)
         if found != FORMAT:
             self._begin_anew()
-            return
-        # What does not count is overwritten by the next record.
-        os.ftruncate(self._file, self._size)
+        else:
+            self._log.cut_off()
 
     def _begin_anew(self) -> None:
         """Go on in a new file, which nobody is given yet: should this kernel fail, the one before may have to go on."""
-        os.close(self._file)
-        self._begin()
+        self._log.close()
+        self._log = self._begun()
         for kind, entries in self.entries.items():
             for name, value in entries.items():
-                self._write(kind, name, value)
+                self._log.put((kind, name), encoded([kind, name, value]))
         self._in_force = False
 
     def serve(self) -> None:
         """This kernel serves: whoever goes on has to know what it does from now on."""
         if not self._in_force:
             self._in_force = True
-            self._replaced(self._file)
+            self._replaced(self._log.descriptor)
 
     @property
     def descriptor(self) -> int:
         """Of the file as it is now."""
-        return self._file
+        return self._log.descriptor
 
     def put(self, kind: str, name: str, value: object) -> None:
         """Remember something."""
+        key, record = (kind, name), encoded([kind, name, value])
         try:
-            self._write(kind, name, value)
+            self._log.put(key, record)
         except LimitReached:
-            if not self._waste or not self._rewrite():
+            if not self._log.waste or not self._write_anew():
                 raise
-            self._write(kind, name, value)
-        if self._waste > _LEAST_WASTE and self._waste * 2 > self._size:
-            self._rewrite()
+            self._log.put(key, record)
+        self._copy_on(_Copy.put, key, record)
 
     def remove(self, kind: str, name: str) -> None:
         """Remember it no more."""
-        before = self._where.pop((kind, name), None)
-        if before is None:
+        key, record = (kind, name), encoded([kind, name])
+        if key not in self._log.where:
             return
         try:
-            self._waste += before[1] + self._append(encoded([kind, name]))
+            self._log.remove(key, record)
         except LimitReached:
             # A new file is without it; and shorter.
-            if not self._rewrite():
-                self._where[kind, name] = before
+            place = self._log.where.pop(key)
+            if not self._write_anew():
+                self._log.where[key] = place
                 raise
+        self._copy_on(_Copy.remove, key, record)
 
-    def _write(self, kind: str, name: str, value: object) -> None:
-        offset = self._size
-        length = self._append(encoded([kind, name, value]))
-        before = self._where.get((kind, name))
-        self._where[kind, name] = (offset, length)
-        if before is not None:
-            self._waste += before[1]
-
-    def _append(self, record: bytes) -> int:
+    def _copy_on(self, note: Callable[[_Copy, Key, bytes], None], key: Key, record: bytes) -> None:
+        """Something was noted: note it in the copy, too, and go on with that; or begin one, if it is worth it."""
         try:
-            written = os.pwrite(self._file, record, self._size)
-        except OSError as error:
-            raise LimitReached(f"There is no memory to remember this in: {error.strerror}") from error
-        if written != len(record):
-            raise LimitReached("There is no memory to remember this in")
-        self._size += written
-        return written
+            if self._copy is not None:
+                note(self._copy, key, record)
+                if self._copy.some():
+                    self._replace(self._copy)
+            elif self._log.waste > _LEAST_WASTE and self._log.waste * 2 > self._log.size:
+                self._copy = _Copy(self._log)
+        except LimitReached:
+            self._copy_no_more()
 
-    def _rewrite(self) -> bool:
+    def _write_anew(self) -> bool:
         """
-        Begin a new file with what still holds; the old one stays in force until that is complete.
+        Go on in a new file with what still holds, now: there is no room in this one.
 
         @return: whether there was memory for that.
         """
-        old, where, size, waste = self._file, self._where, self._size, self._waste
+        self._copy_no_more()
         try:
-            new = os.memfd_create("papa-ledger")
-        except OSError:
+            self._copy = _Copy(self._log)
+            while not self._copy.some():
+                pass
+        except LimitReached:
+            self._copy_no_more()
             return False
-        self._file, self._where, self._size, self._waste = new, {}, 0, 0
-        try:
-            with mmap.mmap(old, size, access=mmap.ACCESS_READ) as log:
-                for batch in _batches(where.items()):
-                    at = self._size
-                    self._append(b"".join(log[offset : offset + length] for _, (offset, length) in batch))
-                    for key, (_, length) in batch:
-                        self._where[key] = (at, length)
-                        at += length
-        except (LimitReached, OSError):
-            self._file, self._where, self._size, self._waste = old, where, size, waste
-            os.close(new)
-            return False
-        if self._in_force:
-            self._replaced(new)
-        os.close(old)
+        self._replace(self._copy)
         return True
 
+    def _replace(self, copy: _Copy) -> None:
+        """The copy is complete; until now the file before was in force."""
+        old, self._log, self._copy = self._log, copy.log, None
+        copy.end()
+        if self._in_force:
+            self._replaced(self._log.descriptor)
+        old.close()
 
-def _batches(records: Iterable[_Placed]) -> Iterator[list[_Placed]]:
-    """Records of about so many bytes together as are worth a write."""
-    batch: list[_Placed] = []
-    length = 0
-    for record in records:
-        batch.append(record)
-        length += record[1][1]
-        if length >= _BATCH:
-            yield batch
-            batch, length = [], 0
-    if batch:
-        yield batch
+    def _copy_no_more(self) -> None:
+        if self._copy is not None:
+            copy, self._copy = self._copy, None
+            copy.end()
+            copy.log.close()
 
 
 def read_ledger(descriptor: int) -> Entries:
@@ -204,8 +220,8 @@ def read_ledger(descriptor: int) -> Entries:
 def read_as_written(descriptor: int) -> Entries:
     """What is remembered in a file, whatever its format: that is under the kind C{format}."""
     entries: Entries = {}
-    for _, _, (kind, name, *value) in records(descriptor):
-        _apply(entries, kind, name, value)
+    for _, _, fields in records(descriptor):
+        apply(entries, fields)
     return entries
 
 
@@ -230,10 +246,3 @@ def write_ledger(entries: Entries, wanted: int) -> int:
             os.close(file)
         raise LimitReached(f"There is no memory for the state in format {wanted}: {error.strerror}") from error
     return file
-
-
-def _apply(entries: Entries, kind: str, name: str, value: list[Any]) -> None:
-    if value:
-        entries.setdefault(kind, {})[name] = value[0]
-    else:
-        entries.get(kind, {}).pop(name, None)

@@ -90,7 +90,8 @@ class Processes:
         """
         states = entries.get(JOURNAL, {})
         by_key = {}
-        for key, entry in entries.get(PROCESS, {}).items():
+        # In the order in which they were made: of two with one name the first is just about to be forgotten.
+        for key, entry in sorted(entries.get(PROCESS, {}).items(), key=lambda item: int(item[0])):
             self._serial = max(self._serial, int(key))
             try:
                 process = HeldProcess.restored(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papa.continuity import ledger as module
-from papa.continuity.ledger import Ledger
+from papa.continuity.ledger import Ledger, read_ledger
 from papa.continuity.log import encoded
 from papa.continuity.migrations import FORMAT, OLDEST_READ
 from papa.errors import LimitReached, NotAllowed
@@ -126,6 +126,7 @@ class LedgerTests(TidyTestCase):
         ledger = Ledger(files.append)
         expected: dict[str, dict[str, Any]] = {}
         self.patch(module, "_LEAST_WASTE", 100)
+        self.patch(module, "_AT_A_TIME", 1)
         for kind, name, value in steps:
             if value is None:
                 ledger.remove(kind, name)
@@ -133,9 +134,13 @@ class LedgerTests(TidyTestCase):
             else:
                 ledger.put(kind, name, value[0])
                 expected.setdefault(kind, {})[name] = value[0]
-        found = Ledger(self.fail, files[-1]).entries
+            # Killed here, also while what still holds is copied.
+            found = read_ledger(files[-1])
+            self.assertEqual(
+                {kind: each for kind, each in found.items() if each},
+                {kind: each for kind, each in expected.items() if each},
+            )
         os.close(files[-1])
-        self.assertEqual({kind: each for kind, each in found.items() if each}, {k: v for k, v in expected.items() if v})
 
 
 def _limit(size: int) -> None:
@@ -181,7 +186,7 @@ def _no_files() -> list[Any]:
         said = str(error)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    ledger._rewrite()
+    ledger._write_anew()
     return [said, _found(files[-1])["value"]]
 
 

@@ -93,6 +93,21 @@ class HeldTests(SynchronousTestCase):
         self.house.succeed()
         self.assertEqual(self.house.names(), [])
 
+    def test_forgotten_and_made_again(self) -> None:
+        """If it could not be noted that one was forgotten, another of its name is held, wherever the ledger has them."""
+        self.house.make()
+        assert self.house.ledger is not None
+        self.house.watch("job")  # So it is not let go of.
+        self.house.kernel.remove_processes(RemoveProcesses())
+        self.house.ledger.refusals = 2
+        self.house.children.latest().exit()
+        new = self.house.make()
+        entries = self.house.ledger.entries["process"]
+        self.assertEqual(list(entries), ["1", "2"])
+        self.house.ledger.entries["process"] = dict(reversed(entries.items()))
+        self.house.succeed()
+        self.assertEqual(self.house.process(), new)
+
     def test_killed_before_the_start(self) -> None:
         """A kernel that was killed between its intention and the start leaves no process."""
         self.house.make()

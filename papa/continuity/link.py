@@ -41,7 +41,7 @@ _HOLDS: Final = 60.0
 #: How many descriptors are left for clients when no child can be started any more.
 _FOR_CLIENTS: Final = 4
 #: How much is heard before clients have their turn: each may be an end, which takes 0.2 ms.
-_TURN: Final = 32
+_TURN: Final = 16
 #: How long descriptors that are on their way take at most to arrive, about, in seconds.
 _SHORTLY: Final = 0.001
 

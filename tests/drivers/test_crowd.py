@@ -10,6 +10,7 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from papa.drivers import crowd
 from papa.drivers.crowd import Crowd
 
 
@@ -65,10 +66,21 @@ class CrowdTests(SynchronousTestCase):
 
     def test_turns(self) -> None:
         """A turn is a part of all, and in as many turns as it takes each has had one: nobody is passed over."""
+        self.patch(crowd, "_WHILE", 1000.0)
         readers = self.readers(300)
         self.crowd.doRead()
         self.assertLess(sum(reader.turns for reader in readers), 100)
         for _ in range(4):
+            self.crowd.doRead()
+        self.assertEqual({reader.turns for reader in readers} - {1, 2}, set())
+
+    def test_what_takes_long(self) -> None:
+        """Where it takes long, it is a smaller part; nobody is passed over either."""
+        self.patch(crowd, "_WHILE", 0.0)
+        readers = self.readers(60)
+        self.crowd.doRead()
+        self.assertLess(sum(reader.turns for reader in readers), 20)
+        for _ in range(3):
             self.crowd.doRead()
         self.assertEqual({reader.turns for reader in readers} - {1, 2}, set())
 

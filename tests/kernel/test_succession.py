@@ -94,7 +94,7 @@ class HeldTests(SynchronousTestCase):
         self.assertEqual(self.house.names(), [])
 
     def test_forgotten_and_made_again(self) -> None:
-        """If it could not be noted that one was forgotten, another of its name is held, wherever the ledger has them."""
+        """If it could not be noted that one was forgotten, another of its name is held, in whichever order they are."""
         self.house.make()
         assert self.house.ledger is not None
         self.house.watch("job")  # So it is not let go of.

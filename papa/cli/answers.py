@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,8 @@ json_lines_option = click.option("--json", is_flag=True, help="Print one JSON ob
 
 def print_json(shape: Mapping[str, object]) -> None:
     """Print an answer, one of L{papa.cli.shapes}."""
+    import json  # Most answers are for people, who are to have them quickly.
+
     click.echo(json.dumps({"version": JSON_VERSION, **shape}))
 
 

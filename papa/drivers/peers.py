@@ -7,7 +7,6 @@ the peer has closed, the system shows its row with uid 0 and inode 0; so only an
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import struct
@@ -44,6 +43,8 @@ def peer_uid(sock: socket.socket) -> int | None:
         peer, own = sock.getpeername()[:2], sock.getsockname()[:2]
     except OSError:
         return None
+    import ipaddress  # Most peers are at Unix sockets, and the papa command is to answer quickly.
+
     if not ipaddress.ip_address(peer[0]).is_loopback:
         return None
     try:

@@ -34,6 +34,14 @@ def all_at_once(steps: Steps[_Result]) -> _Result:
 
 def for_a_while(steps: Steps[None]) -> bool:
     """Take some steps, and say whether those were all."""
-    # Of its own time: how long the system was elsewhere says nothing about the steps.
-    until = time.thread_time() + _WHILE
-    return all(time.thread_time() < until for _ in steps)
+    began = time.perf_counter()
+    until: float | None = None
+    for _ in steps:
+        waited = time.perf_counter() - began
+        if until is None:
+            until = time.thread_time() + _WHILE - waited
+        # It is its own time that counts: how long the system was elsewhere says nothing about the steps. But that is
+        # never more than what a clock shows, and takes ten times as long to ask for: a tenth of what a request costs.
+        if waited >= _WHILE and time.thread_time() >= until:
+            return False
+    return True

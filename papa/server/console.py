@@ -24,7 +24,7 @@ from papa.interfaces import IKernel
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
 from papa.server.program import Program
-from papa.server.sending import send_at_once
+from papa.server.sending import Outlet
 from papa.server.turns import Turns
 from papa.steps import Steps
 from papa.wire.session import BATCH_SIZE, Session
@@ -47,6 +47,7 @@ class Console(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_LINE
     _log = Logger()
+    _outlet: Outlet
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Console(LineReceiver):
         attendance: Attendance,
         doorkeeper: Doorkeeper,
         clock: IReactorTime,
-        become_program: Callable[[], Program] | None = None,
+        become_program: Callable[[Outlet], Program] | None = None,
     ) -> None:
         """
         @param become_program: makes what takes the connection over when the client wants to speak AMP.
@@ -73,11 +74,11 @@ class Console(LineReceiver):
         self._become_program = become_program
         self._program: Program | None = None
         self._turns = Turns(clock)
-        self._full = False
 
     def connectionMade(self) -> None:
         """Let in, or refuse before a single byte is read."""
         self.peer = peer_name(self.transport)
+        self._outlet = Outlet(self.transport)
         refusal = self._attendance.refusal(self._doorkeeper, self.transport, self.peer)
         if refusal is not None:
             self.send(f"{ERROR}Refused: {refusal}\n".encode() + PROMPT)
@@ -85,11 +86,12 @@ class Console(LineReceiver):
             return
         self._admitted = True
         self._attendance.arrived(self)
-        self.transport.registerProducer(self, True)
+        self.transport.registerProducer(self, False)
         self._session.begin()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
+        self._outlet.hold()
         # Line by line where telnet's commands are to be taken out: behind the line that asks for AMP there are none.
         end = data.find(b"\n") + 1 if IAC in data else 0
         while end and self._program is None:
@@ -100,6 +102,7 @@ class Console(LineReceiver):
             self._program.dataReceived(data)
         else:
             self._receive_text(data)
+        self._outlet.release()
 
     def _receive_text(self, data: bytes) -> None:
         if not self._admitted or self._hung_up:
@@ -143,7 +146,7 @@ class Console(LineReceiver):
         """The client wants to speak the program wire from here on."""
         if self._become_program is None:
             raise BadRequest("This console does not speak AMP")
-        self._program = self._become_program()
+        self._program = self._become_program(self._outlet)
         self.transport.unregisterProducer()
         self._program.makeConnection(self.transport)
         self._attendance.replaced(self, self._program)
@@ -168,16 +171,18 @@ class Console(LineReceiver):
 
     def send(self, data: bytes) -> None:
         """Say something."""
-        if self._gap is None:
-            self.transport.write(data)
-        else:
+        if self._gap is not None:
             self._held.append(data)
+            return
+        self._outlet.say(data)
+        if self._outlet.full:
+            self.pauseProducing()  # The client does not take its answers.
 
     def take_steps(self, steps: Steps[None]) -> None:
         """Do what takes many steps in several turns; the client's next line waits."""
         self._turns.take(self._guarded(steps), self._perhaps_go_on)
         if self._turns.left:
-            super().pauseProducing()
+            self.pauseProducing()
 
     def _guarded(self, steps: Steps[None]) -> Steps[None]:
         try:
@@ -185,30 +190,26 @@ class Console(LineReceiver):
         except Exception:  # noqa: BLE001 - the edge here, too: there is no line to come back to
             self._failed()
 
-    def pauseProducing(self) -> None:
-        """The client does not take its answers."""
-        self._full = True
-        super().pauseProducing()
-
     def resumeProducing(self) -> None:
-        """It has taken them."""
-        self._full = False
-        self._perhaps_go_on()
+        """All that was said has been sent."""
+        self._outlet.sent()
+        if self.paused:
+            self._perhaps_go_on()
 
     def _perhaps_go_on(self) -> None:
         """Hear the client again, unless there is something to be done first."""
-        if not (self._full or self._turns.left or self._hung_up):
+        if not (self._outlet.full or self._turns.left or self._hung_up):
             super().resumeProducing()
 
     def set_apart(self) -> None:
         """Give the client time to read what was said last, before the next is said, which is much perhaps."""
-        send_at_once(self.transport, BATCH_SIZE)
+        self._outlet.widen(BATCH_SIZE)
         if self._gap is None:
             self._gap = self._clock.callLater(_GAP, self._go_on)
 
     def _go_on(self) -> None:
         held, self._held, self._gap = self._held, [], None
-        self.transport.write(b"".join(held))
+        self._outlet.say(b"".join(held))
 
     def _close_gap(self) -> None:
         if self._gap is not None:
@@ -226,6 +227,7 @@ class Console(LineReceiver):
         if reason is not None:
             self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason)
         self._close_gap()
+        self._outlet.release()
         if self._admitted:
             self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -267,7 +269,7 @@ class ConsoleFactory(Factory):
         attendance: Attendance,
         doorkeeper: Doorkeeper,
         clock: IReactorTime,
-        become_program: Callable[[], Program] | None = None,
+        become_program: Callable[[Outlet], Program] | None = None,
     ) -> None:
         self._clock = clock
         self._kernel = kernel

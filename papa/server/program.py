@@ -32,7 +32,7 @@ from papa.interfaces import IKernel, IWatch, IWatchObserver
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
-from papa.server.sending import send_at_once
+from papa.server.sending import Outlet
 from papa.server.turns import Turns
 from papa.steps import Steps
 from papa.wire import boxes, program, schema
@@ -45,8 +45,6 @@ _Found = TypeVar("_Found")
 
 #: How much output is taken from a watch at a time, in bytes: with 64 KiB it takes one and a half times as long.
 _CHUNK: Final = 1 << 18
-#: How many bytes of answers may wait for the client before its commands are read no more.
-_MOST_UNSENT: Final = 1 << 16
 #: How much is said of why a connection ends, in characters: it may quote what a client has sent.
 _LONGEST_REASON: Final = 500
 #: After how many seconds what there was no room for is tried again.
@@ -83,7 +81,7 @@ class _Stream:
 
     def output_ready(self) -> None:
         """There is something to take."""
-        if self._begun and not self._protocol.unsent:
+        if self._begun and not self._protocol.outlet.unsent:
             self.push()
 
     def push(self) -> None:
@@ -108,11 +106,12 @@ class Program(amp.BinaryBoxProtocol):
     Nothing piles up for a client that does not read: its commands are read no more when some answers wait for it, and
     the output that it watches stays with its process.
 
-    @ivar unsent: how many bytes were said since all that had been said before was sent.
+    @ivar outlet: what it says.
     """
 
     _log = Logger()
     transport: Any
+    outlet: Outlet
 
     def __init__(
         self,
@@ -121,9 +120,11 @@ class Program(amp.BinaryBoxProtocol):
         greeting: Greeting,
         clock: IReactorTime,
         doorkeeper: Doorkeeper | None = None,
+        outlet: Outlet | None = None,
     ) -> None:
         """
         @param doorkeeper: who decides whether the client is let in; L{None} if it has been.
+        @param outlet: of a connection on which something was said already.
         """
         super().__init__(self)
         self._kernel = kernel
@@ -138,12 +139,13 @@ class Program(amp.BinaryBoxProtocol):
         self._numbers = itertools.count(1)
         self._reader = boxes.BoxReader(boxes.MAX_REQUEST)
         self._lent: deque[int] = deque()
-        self.unsent = 0
+        self._before = outlet
         self._turns = Turns(clock)
 
     def connectionMade(self) -> None:
         """Let in and greet, or refuse before a single byte is read."""
         self.peer = peer_name(self.transport)
+        self.outlet = self._before or Outlet(self.transport)
         if self._doorkeeper is not None:
             refusal = self._attendance.refusal(self._doorkeeper, self.transport, self.peer)
             if refusal is not None:
@@ -151,10 +153,12 @@ class Program(amp.BinaryBoxProtocol):
                 self.transport.loseConnection()
                 return
             self._attendance.arrived(self)
-        self._admitted = self._open = True
+        self._admitted = True
         if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+        # It is asked for more as it is registered, though something may still be on its way.
         self.transport.registerProducer(self, False)
+        self._open = True
         self.send(program.push_box(self._greeting))
 
     def dismiss(self, reason: Error | None = None) -> None:
@@ -175,6 +179,7 @@ class Program(amp.BinaryBoxProtocol):
             reason = reason[:_LONGEST_REASON]
             self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason)
             self.send(program.push_box(Refused(reason=reason, code=kind.code)))
+        self.outlet.release()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
@@ -182,9 +187,12 @@ class Program(amp.BinaryBoxProtocol):
         """Bytes from the client, or nothing, to go on with those that came before."""
         if not self._open:
             return
+        self.outlet.hold()
         self._read(lambda: self._reader.receive(data))
         while self._open and not self.paused and (box := self._read(self._reader.take)) is not None:
             self.ampBoxReceived(box)
+        # A watch goes on when the transport tells that all was sent.
+        self.outlet.release(at_once=not self._streams)
 
     def _read(self, read: Callable[[], _Found]) -> _Found | None:
         """Do something of the reader's; what it can do no more is said, and ends the connection."""
@@ -199,13 +207,13 @@ class Program(amp.BinaryBoxProtocol):
 
     def send(self, *said: Box) -> None:
         """Say something."""
-        pieces = [piece for box in said for piece in boxes.pieces(box)]
-        self.unsent += sum(map(len, pieces))
-        self.transport.writeSequence(pieces)
+        self.outlet.say(*(piece for box in said for piece in boxes.pieces(box)))
 
     def resumeProducing(self) -> None:
         """All that was said has been sent: go on with commands, then with watches."""
-        self.unsent = 0
+        if not self._open:
+            return
+        self.outlet.sent()
         if self.paused:
             self._perhaps_go_on()
         for stream in list(self._streams.values()):
@@ -242,7 +250,7 @@ class Program(amp.BinaryBoxProtocol):
             answer = program.refusal_box(box, Error("papa itself failed at this: see its log"))
         if answer is not None:
             self.send(answer)
-            if self.unsent > _MOST_UNSENT and self._open:
+            if self.outlet.full and self._open:
                 self.pauseProducing()
 
     def _do_later(self, box: Box) -> None:
@@ -260,7 +268,7 @@ class Program(amp.BinaryBoxProtocol):
 
     def _perhaps_go_on(self) -> None:
         """Hear the client again, unless there is something to be done first."""
-        if self._open and self.unsent <= _MOST_UNSENT and self._put_off is None and not self._turns.left:
+        if self._open and not self.outlet.full and self._put_off is None and not self._turns.left:
             super().resumeProducing()
 
     def _upgrade(self, asked: Upgrade, box: Box) -> None:
@@ -341,7 +349,7 @@ class Program(amp.BinaryBoxProtocol):
         stream = _Stream(self, number)
         watching = yield from stream.begin(request, self._kernel)
         if self._open:
-            send_at_once(self.transport, _CHUNK)
+            self.outlet.widen(_CHUNK)
             self._streams[number] = stream
         else:
             stream.watch.stop()  # Of a client that has gone meanwhile.
@@ -405,6 +413,6 @@ class ProgramFactory(Factory):
         """A protocol for a new connection."""
         return Program(self._kernel, self._attendance, self.greeting, self._clock, self._doorkeeper)
 
-    def successor(self) -> Program:
+    def successor(self, outlet: Outlet) -> Program:
         """A protocol for a connection that was a console's until now."""
-        return Program(self._kernel, self._attendance, self.greeting, self._clock)
+        return Program(self._kernel, self._attendance, self.greeting, self._clock, outlet=outlet)

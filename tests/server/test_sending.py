@@ -1,15 +1,154 @@
-"""How much is sent at once."""
+"""What is said on a connection, and when it is sent."""
 
 from __future__ import annotations
 
 import socket
 
-from twisted.internet.interfaces import ISystemHandle, IUNIXTransport
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReactorFDSet, ISystemHandle, IUNIXTransport
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from papa.server.sending import send_at_once
+from papa.server.sending import Outlet
+
+
+@implementer(IReactorFDSet)
+class _Reactor:
+    """Comes round when the test says so."""
+
+    def addReader(self, reader: object) -> None:
+        """Nothing is read."""
+
+    def removeReader(self, reader: object) -> None:
+        """Nothing is."""
+
+    def addWriter(self, writer: object) -> None:
+        """The test knows."""
+
+    def removeWriter(self, writer: object) -> None:
+        """It does."""
+
+    def removeAll(self) -> list[object]:
+        return []
+
+    def getReaders(self) -> list[object]:
+        return []
+
+    def getWriters(self) -> list[object]:
+        return []
+
+
+class _Socket(FileDescriptor):
+    """
+    A transport of Twisted's, of which the system takes as much as it has room for.
+
+    @ivar taken: each call of the system that took something, with what it took.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__(_Reactor())
+        self.connected = 1
+        self.room = room
+        self.lost = False
+        self.taken: list[bytes] = []
+
+    def writeSomeData(self, data: bytes) -> int | BaseException:
+        if self.lost:
+            return CONNECTION_LOST
+        part = bytes(data[: self.room])
+        self.room -= len(part)
+        if part:
+            self.taken.append(part)
+        return len(part)
+
+
+class OutletTests(SynchronousTestCase):
+    """What leaves at once, and what waits."""
+
+    def outlet(self, room: int = 1 << 20) -> Outlet:
+        """An outlet of a transport that takes so much."""
+        self.transport = _Socket(room)
+        return Outlet(self.transport)
+
+    def test_answers(self) -> None:
+        """What is said to what has come leaves together, and without the reactor."""
+        outlet = self.outlet()
+        outlet.hold()
+        outlet.say(b"one ", b"two ")
+        outlet.say(b"three")
+        self.assertEqual((self.transport.taken, outlet.unsent), ([], 13))
+        outlet.release()
+        self.assertEqual((self.transport.taken, outlet.unsent), ([b"one two three"], 0))
+        outlet.release()
+        self.assertEqual(len(self.transport.taken), 1)
+
+    def test_what_the_system_does_not_take(self) -> None:
+        """The rest is sent when the reactor comes round, before all that is said later."""
+        outlet = self.outlet(room=5)
+        outlet.hold()
+        outlet.say(b"abcdefgh")
+        outlet.release()
+        self.assertEqual((self.transport.taken, outlet.unsent), ([b"abcde"], 3))
+        self.transport.room = 100
+        outlet.hold()
+        outlet.say(b"ijk")
+        outlet.release()
+        self.assertEqual(self.transport.taken, [b"abcde"])
+        self.transport.doWrite()
+        self.assertEqual(self.transport.taken, [b"abcde", b"fghijk"])
+        outlet.sent()
+        outlet.hold()
+        outlet.say(b"l")
+        outlet.release()
+        self.assertEqual(self.transport.taken, [b"abcde", b"fghijk", b"l"])
+
+    def test_unasked(self) -> None:
+        """What is said by itself, or is to be told of when it was sent, or is much, is left to the reactor."""
+        outlet = self.outlet()
+        outlet.say(b"one ")
+        outlet.sent()
+        outlet.hold()
+        outlet.say(b"two ")
+        outlet.release(at_once=False)
+        outlet.sent()
+        outlet.hold()
+        outlet.say(b"x" * 100_000)
+        self.assertTrue(outlet.full)
+        outlet.release()
+        self.assertEqual((self.transport.taken, outlet.unsent), ([], 100_000))
+        self.transport.doWrite()
+        self.assertEqual(self.transport.taken, [b"one two " + b"x" * 100_000])
+
+    def test_lost_connection(self) -> None:
+        """That a connection is lost is left to the transport to find."""
+        outlet = self.outlet()
+        self.transport.lost = True
+        outlet.hold()
+        outlet.say(b"abc")
+        outlet.release()
+        self.assertEqual((self.transport.taken, outlet.unsent), ([], 3))
+        self.assertIs(self.transport.doWrite(), CONNECTION_LOST)
+
+    def test_gone(self) -> None:
+        """Nothing is sent on a connection that has gone."""
+        outlet = self.outlet()
+        self.transport.connected = 0
+        outlet.hold()
+        outlet.say(b"abc")
+        outlet.release()
+        self.assertEqual(self.transport.taken, [])
+
+    def test_other_transports(self) -> None:
+        """Any other transport is just written to."""
+        transport = StringTransport()
+        outlet = Outlet(transport)
+        outlet.hold()
+        outlet.say(b"a", b"b")
+        outlet.release()
+        outlet.say(b"c")
+        self.assertEqual((transport.value(), outlet.unsent), (b"abc", 3))
 
 
 @implementer(IUNIXTransport, ISystemHandle)
@@ -29,7 +168,7 @@ class _Carrier(StringTransport):
         """Nobody asks."""
 
 
-class SendingTests(SynchronousTestCase):
+class WideningTests(SynchronousTestCase):
     """Unix sockets, and others."""
 
     def test_unix(self) -> None:
@@ -37,7 +176,7 @@ class SendingTests(SynchronousTestCase):
         carrier = _Carrier()
         self.addCleanup(carrier.sock.close)
         self.addCleanup(carrier.other.close)
-        send_at_once(carrier, 1 << 18)
+        Outlet(carrier).widen(1 << 18)
         said = b"x" * ((1 << 18) + 4096)
         self.assertGreater(carrier.SEND_LIMIT, len(said))
         carrier.sock.setblocking(False)
@@ -46,5 +185,5 @@ class SendingTests(SynchronousTestCase):
     def test_others(self) -> None:
         """Any other connection stays as it is."""
         transport = StringTransport()
-        send_at_once(transport, 1 << 18)
+        Outlet(transport).widen(1 << 18)
         self.assertFalse(hasattr(transport, "SEND_LIMIT"))

@@ -19,7 +19,7 @@ Steps: TypeAlias = Generator[None, None, _Result]
 """Steps, and what comes of them."""
 
 #: How long others wait, in seconds.
-_WHILE: Final = 0.005
+_WHILE: Final = 0.004
 
 
 def all_at_once(steps: Steps[_Result]) -> _Result:

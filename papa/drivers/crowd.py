@@ -80,7 +80,7 @@ class Crowd:
 
     def doRead(self) -> None:
         """Give some their turn, or a few several; those that have had it are behind all others next time."""
-        left, until = _TURN, time.thread_time() + _WHILE
+        left, until = _TURN, time.perf_counter() + _WHILE
         # To come back here by way of the reactor would take as long as to read 64 KiB.
         while left and (ready := self._epoll.poll(0, min(left, _IN_A_ROW))):
             left -= len(ready)
@@ -88,7 +88,7 @@ class Crowd:
                 reader = self._readers.get(descriptor)
                 if reader is not None:  # One before it in this turn may have had it removed.
                     self._read(reader)
-            if len(ready) == _IN_A_ROW and time.thread_time() > until:
+            if len(ready) == _IN_A_ROW and time.perf_counter() > until:
                 return
 
     def _read(self, reader: Any) -> None:

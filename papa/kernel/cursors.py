@@ -7,7 +7,7 @@ waits for the anchors of all cursors, as far as the bound of the journal allows;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -62,6 +62,11 @@ class HeldCursor:
             behind=sum(process.journal.tail - anchor.mark for process, anchor in self._anchors.items()),
             reading=self._watch is not None and not self._watch.done,
         )
+
+    @property
+    def processes(self) -> Collection[HeldProcess]:
+        """What it has a place in."""
+        return self._anchors.keys()
 
     def wants(self, process: HeldProcess) -> bool:
         """Whether a process is one of those that it reads."""
@@ -136,13 +141,18 @@ class HeldCursor:
         process.journal.move(self._anchors[process], mark)
         self.remember(process)
 
-    def drop(self, process: HeldProcess) -> None:
-        """Read this process no more: it is over, or was removed."""
+    def drop(self, process: HeldProcess, successor: HeldCursor | None = None) -> None:
+        """
+        Read this process no more: it is over, or was removed.
+
+        @param successor: another that has the name of this one by now, and perhaps a place there.
+        """
         anchor = self._anchors.pop(process, None)
         if anchor is not None:
             process.cursors = without(process.cursors, self)
-            with suppress(LimitReached):  # The next papa finds that it is over, or nowhere.
-                self._ledger.remove(_PLACE, f"{self.name} {process.key}")
+            if successor is None or process not in successor.processes:
+                with suppress(LimitReached):  # The next papa finds that it is over, or nowhere.
+                    self._ledger.remove(_PLACE, f"{self.name} {process.key}")
             process.left(anchor)
 
     def remember(self, process: HeldProcess) -> None:
@@ -181,13 +191,6 @@ class HeldCursor:
         if self._watch is not None:
             self._watch.end()
             self._watch = None
-
-    def drop_all(self) -> Steps[None]:
-        """Read nothing any more."""
-        for process in list(self._anchors):
-            self.drop(process)
-            process.perhaps_forget()
-            yield
 
 
 class Cursors:
@@ -257,4 +260,7 @@ class Cursors:
             if self._held.get(name) is cursor:
                 cursor.end()
                 del self._held[name]
-                yield from cursor.drop_all()
+                for process in list(cursor.processes):
+                    cursor.drop(process, self._held.get(name))
+                    process.perhaps_forget()
+                    yield

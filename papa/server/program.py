@@ -63,17 +63,16 @@ class _Stream:
 
     watch: IWatch
 
-    def __init__(self, protocol: Program, number: int) -> None:
+    def __init__(self, protocol: Program, number: int, request: WatchProcesses | WatchEvents) -> None:
         self._protocol = protocol
         self._number = number
-        self._follow = True
+        self._request = request
         self._ended = False
         self._begun = False
 
-    def begin(self, request: WatchProcesses | WatchEvents, kernel: IKernel) -> Steps[Watching]:
+    def begin(self, kernel: IKernel) -> Steps[Watching]:
         """Start watching, and say what."""
-        self._follow = request.follow
-        self.watch = yield from kernel.watch(request, weakref.proxy(self))  # Else each would live by the other.
+        self.watch = yield from kernel.watch(self._request, weakref.proxy(self))  # Else each would live by the other.
         self._begun = True
         return Watching(
             watch=self._number, count=self.watch.count, processes=self.watch.processes, since=self.watch.since
@@ -92,7 +91,7 @@ class _Stream:
 
     def end_if_done(self) -> None:
         """Say so if nothing will come any more."""
-        done = self.watch.done or not (self._follow or self.watch.pending)
+        done = self.watch.done or not (self._request.follow or self.watch.pending)
         if done and not self._ended:
             self._ended = True
             self._protocol.send(program.push_box(WatchEnded(watch=self._number)))
@@ -346,8 +345,8 @@ class Program(amp.BinaryBoxProtocol):
 
     def _watch(self, request: WatchProcesses | WatchEvents) -> Steps[Box]:
         number = next(self._numbers)
-        stream = _Stream(self, number)
-        watching = yield from stream.begin(request, self._kernel)
+        stream = _Stream(self, number, request)
+        watching = yield from stream.begin(self._kernel)
         if self._open:
             self.outlet.widen(_CHUNK)
             self._streams[number] = stream

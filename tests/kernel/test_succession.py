@@ -326,6 +326,23 @@ class OutputTests(SynchronousTestCase):
         reader.acknowledge()
         self.assertEqual([self.house.process(name).buffered for name in "abc"], [0, 0, 0])
 
+    def test_cursor_of_the_same_name_while_one_is_removed(self) -> None:
+        """One that begins to read while another of its name is removed has its places, also in the next kernel."""
+        children = [self.house.child(name) for name in "abc"]
+        for child in children:
+            child.print(b"one ")
+        self.house.watch("*", cursor="ship").stop()
+        removal = self.house.kernel.steps(RemoveCursors(names=("ship",)))
+        next(removal)
+        new = self.house.watch("*", cursor="ship")
+        self.assertEqual(data(everything(new)), b"one " * 3)
+        new.acknowledge()
+        all_at_once(removal)
+        for child in children:
+            child.print(b"two ")
+        self.house.succeed()
+        self.assertEqual(data(everything(self.house.watch("*", cursor="ship"))), b"two " * 3)
+
     def test_waits_still(self) -> None:
         """A process that waited because its buffer was full waits on, and goes on when there is room."""
         child = self.house.child(bufsize=10, overflow="block")

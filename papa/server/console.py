@@ -174,7 +174,7 @@ class Console(LineReceiver):
         if self._gap is not None:
             self._held.append(data)
             return
-        self._outlet.say(data)
+        self._outlet.say(data, at_once=True)
         if self._outlet.full:
             self.pauseProducing()  # The client does not take its answers.
 
@@ -209,7 +209,7 @@ class Console(LineReceiver):
 
     def _go_on(self) -> None:
         held, self._held, self._gap = self._held, [], None
-        self._outlet.say(b"".join(held))
+        self._outlet.say(*held, at_once=True)
 
     def _close_gap(self) -> None:
         if self._gap is not None:

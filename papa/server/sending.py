@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any, Final
 
 from twisted.internet.abstract import FileDescriptor
@@ -19,7 +20,7 @@ class Outlet:
     What is said on one connection, by a protocol that is the transport's pull producer.
 
     Twisted sends what is written when its reactor comes round again, with three more system calls than it takes: a
-    tenth to a fifth of what it costs to answer a short request. So answers leave at once, where they can.
+    tenth to a fifth of what it costs to answer a short request. So what can leaves at once.
 
     @ivar unsent: how many bytes were said since all that had been said before was sent.
     """
@@ -34,11 +35,15 @@ class Outlet:
         """Whether more waits for the client than is good."""
         return self.unsent > _MOST_UNSENT
 
-    def say(self, *pieces: bytes) -> None:
-        """Say something."""
+    def say(self, *pieces: bytes, at_once: bool = False) -> None:
+        """
+        Say something.
+
+        @param at_once: that it is worth a system call of its own, and nobody waits to be told that it was sent.
+        """
         self.unsent += sum(map(len, pieces))
         if self._held is None:
-            self._transport.writeSequence(pieces)
+            self._send(pieces, at_once=at_once)
         else:
             self._held += pieces
 
@@ -51,16 +56,21 @@ class Outlet:
         """
         Send what was held.
 
-        @param at_once: that nobody waits to be told by the transport that it was sent.
+        @param at_once: as L{say} has it.
         """
         held, self._held = self._held, None
         if held:
-            data = b"".join(held)
-            if at_once and len(data) == self.unsent <= _MOST_UNSENT:
-                data = self._left_of(data)
-                self.unsent = len(data)
-            if data:
-                self._transport.write(data)
+            self._send(held, at_once=at_once)
+
+    def _send(self, pieces: Sequence[bytes], *, at_once: bool) -> None:
+        size = sum(map(len, pieces))
+        if at_once and size == self.unsent <= _MOST_UNSENT:
+            left = self._left_of(b"".join(pieces))
+            self.unsent = len(left)
+            if left:
+                self._transport.write(left)
+        else:
+            self._transport.writeSequence(pieces)
 
     def _left_of(self, data: bytes) -> bytes:
         """What the system does not take now."""

@@ -121,6 +121,17 @@ class OutletTests(SynchronousTestCase):
         self.transport.doWrite()
         self.assertEqual(self.transport.taken, [b"one two " + b"x" * 100_000])
 
+    def test_unasked_and_at_once(self) -> None:
+        """What is worth it leaves at once though nobody has asked, if nothing is on its way."""
+        outlet = self.outlet()
+        outlet.say(b"one", b" two", at_once=True)
+        self.assertEqual((self.transport.taken, outlet.unsent), ([b"one two"], 0))
+        outlet.say(b"three")
+        outlet.say(b"four", at_once=True)
+        self.assertEqual((self.transport.taken, outlet.unsent), ([b"one two"], 9))
+        self.transport.doWrite()
+        self.assertEqual(self.transport.taken, [b"one two", b"threefour"])
+
     def test_lost_connection(self) -> None:
         """That a connection is lost is left to the transport to find."""
         outlet = self.outlet()

@@ -367,7 +367,11 @@ def _opened(path: str) -> Iterator[int]:
 
 def _read(descriptor: int) -> tuple[int | None, str | None]:
     """The pid and the time in a file; L{None} for what is not there."""
-    lines = os.pread(descriptor, _LONGEST, 0).decode(errors="replace").splitlines()
+    return _said_in(os.pread(descriptor, _LONGEST, 0))
+
+
+def _said_in(data: bytes) -> tuple[int | None, str | None]:
+    lines = data.decode(errors="replace").splitlines()
     if not lines or not re.fullmatch("[1-9][0-9]{0,9}", lines[0].strip()):
         return None, None
     return int(lines[0]), lines[1] if len(lines) > 1 else None
@@ -379,8 +383,10 @@ def _live_writer(descriptor: int) -> int | None:
 
     A process that began after the file was written has only got the number of the one that wrote it.
     """
-    pid, _ = _read(descriptor)
-    if pid is None or not is_alive(pid) or _LOCKED.encode() in os.pread(descriptor, _LONGEST, 0):
+    # Read once: between two reads somebody may take the lock, and empty the file.
+    data = os.pread(descriptor, _LONGEST, 0)
+    pid, _ = _said_in(data)
+    if pid is None or not is_alive(pid) or _LOCKED.encode() in data:
         return None
     began = started_at(pid)
     written = os.fstat(descriptor).st_mtime

@@ -699,6 +699,21 @@ class OthersTests(LockTestCase):
             self.assertRaises(AlreadyLocked, self.lock(timeout=PATIENCE).acquire, 0)
             self.assertLess(time.monotonic() - began, PATIENCE / 2)
 
+    def test_taken_while_it_is_looked_at(self) -> None:
+        """Who has left the file does not take itself for its owner if another takes the lock just as it looks."""
+        lock = self.lock()
+        lock.seal()
+        lock.forget()
+        read = os.pread
+
+        def read_and_empty(descriptor: int, size: int, offset: int) -> bytes:
+            data = read(descriptor, size, offset)
+            os.truncate(self.file, 0)  # As somebody does who has got it.
+            return data
+
+        self.patch(os, "pread", read_and_empty)
+        self.assertFalse(self.lock().is_locked())
+
     def test_waits(self) -> None:
         """A timeout counts in seconds, or in the lock's unit, and one that is given to acquire goes first."""
         self.hold()

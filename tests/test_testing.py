@@ -9,8 +9,9 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from papa import testing
+from papa import steps, testing
 from papa.errors import ConnectionLost, NotFound
+from papa.records import Output
 from papa.testing import MemoryKernel, result_of
 
 
@@ -34,6 +35,19 @@ class MemoryKernelTests(SynchronousTestCase):
             result_of(kernel.remove_sockets("nothing"))
         with self.assertRaises(AssertionError):
             result_of(Deferred())
+
+    def test_however_long_it_takes(self) -> None:
+        """A request is done though no time goes by, even where a kernel of its own would let others have turns."""
+        self.patch(steps, "_WHILE", 0.0)
+        papa = MemoryKernel()
+        kernel = result_of(papa.connect())
+        for name in "abc":
+            result_of(kernel.make_process(name, ["/bin/job"]))
+        papa.child("b").print(b"x")
+        said = result_of(kernel.watch_processes().__anext__())
+        assert isinstance(said, Output)
+        self.assertEqual(said.data, b"x")
+        result_of(kernel.remove_processes())
 
     def test_several_clients(self) -> None:
         """Clients share what the kernel holds, and each is a connection of its own."""

@@ -30,6 +30,7 @@ from papa.server.console import MAX_LINE, Console, ConsoleFactory
 from papa.server.eventlog import EventLog
 from papa.server.program import ProgramFactory
 from papa.steps import all_at_once
+from papa.testing import Impatient
 from papa.wire.messages import PROTOCOL_VERSION, Greeting
 from tests.kernel.building import Bell
 from tests.server.doors import Door
@@ -77,16 +78,22 @@ class Client(Protocol):
 class House:
     """A kernel in memory, and those who are connected to it."""
 
-    def __init__(self, *, door: Door | None = None, most: int = 10, clock: Clock | None = None) -> None:
+    def __init__(
+        self, *, door: Door | None = None, most: int = 10, clock: Clock | None = None, turns: bool = False
+    ) -> None:
+        """
+        @param turns: whether what takes long is to have as many turns as it takes.
+        """
         self.clock = clock or Clock()
+        later: Any = self.clock if turns else Impatient(self.clock)
         self.children = MemoryChildren()
         self.kernel = Kernel(sockets=MemorySockets(), children=self.children, wall=lambda: 0.5, events=EventLog())
         self.ended: list[str] = []
         self.attendance = Attendance(self.kernel, self.ended.append, most=most)
         greeting = Greeting(version=PROTOCOL_VERSION, kernel="k", pid=1)
-        programs = ProgramFactory(self.kernel, self.attendance, door or Door(), greeting, self.clock)
+        programs = ProgramFactory(self.kernel, self.attendance, door or Door(), greeting, later)
         become_program = None if clock is None else programs.successor
-        self.factory = ConsoleFactory(self.kernel, self.attendance, door or Door(), self.clock, become_program)
+        self.factory = ConsoleFactory(self.kernel, self.attendance, door or Door(), later, become_program)
 
     def value(self, name: str) -> object:
         """A value that is held."""
@@ -538,7 +545,7 @@ class TurnTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(steps, "_WHILE", 0.0)
         self.clock = Clock()
-        self.house = House(clock=self.clock)
+        self.house = House(clock=self.clock, turns=True)
         self.names = [f"v{number:03}" for number in range(300)]
         for name in self.names:
             self.house.kernel.perform(Set(name=name, value="x"))

@@ -61,6 +61,7 @@ from papa.server.attendance import Attendance
 from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
 from papa.steps import Steps, all_at_once
+from papa.testing import Impatient
 from papa.wire import boxes, program
 from papa.wire.boxes import MAX_VALUE, Box, BoxReader, serialize
 from papa.wire.messages import (
@@ -96,8 +97,12 @@ class TcpTransport(StringTransport):
 class House:
     """A kernel in memory, and those who are connected to it."""
 
-    def __init__(self, *, most: int = 10) -> None:
+    def __init__(self, *, most: int = 10, turns: bool = False) -> None:
+        """
+        @param turns: whether what takes long is to have as many turns as it takes.
+        """
         self.clock = Clock()
+        self._later: Any = self.clock if turns else Impatient(self.clock)
         self.children = MemoryChildren()
         self.sockets = MemorySockets()
         self.ledger = MortalLedger()
@@ -109,14 +114,14 @@ class House:
 
     def caller(self, door: Door | None = None, transport: StringTransport | None = None) -> Caller:
         """A client of the program wire."""
-        factory = ProgramFactory(self.kernel, self.attendance, door or Door(), GREETING, self.clock)
+        factory = ProgramFactory(self.kernel, self.attendance, door or Door(), GREETING, self._later)
         return Caller(factory.buildProtocol(ADDRESS), transport)
 
     def console(self) -> Caller:
         """A client of the console, that has been greeted."""
-        programs = ProgramFactory(self.kernel, self.attendance, Door("nobody"), GREETING, self.clock)
+        programs = ProgramFactory(self.kernel, self.attendance, Door("nobody"), GREETING, self._later)
         caller = Caller(
-            ConsoleFactory(self.kernel, self.attendance, Door(), self.clock, programs.successor).buildProtocol(ADDRESS)
+            ConsoleFactory(self.kernel, self.attendance, Door(), self._later, programs.successor).buildProtocol(ADDRESS)
         )
         caller.transport.clear()
         return caller
@@ -467,7 +472,7 @@ class TurnTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.patch(steps, "_WHILE", 0.0)
-        self.house = House()
+        self.house = House(turns=True)
         self.caller = self.house.caller()
         self.caller.read()
         for name in ("a", "b", "c"):

@@ -82,8 +82,8 @@ class Outlet:
         return data[sent:] if isinstance(sent, int) else data
 
     def sent(self) -> None:
-        """The transport has sent all that it was given."""
-        self.unsent = 0
+        """The transport has sent all that it was given; what is held was not."""
+        self.unsent = sum(map(len, self._held or ()))
 
     def widen(self, size: int) -> None:
         """

@@ -104,6 +104,15 @@ class OutletTests(SynchronousTestCase):
         outlet.release()
         self.assertEqual(self.transport.taken, [b"abcde", b"fghijk", b"l"])
 
+    def test_sent_while_something_is_held(self) -> None:
+        """What is held still counts as unsent when all before it was sent."""
+        outlet = self.outlet()
+        outlet.say(b"one ")
+        outlet.hold()
+        outlet.say(b"two")
+        outlet.sent()
+        self.assertEqual(outlet.unsent, 3)
+
     def test_unasked(self) -> None:
         """What is said by itself, or is to be told of when it was sent, or is much, is left to the reactor."""
         outlet = self.outlet()

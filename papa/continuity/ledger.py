@@ -17,7 +17,7 @@ from typing import Final
 
 from zope.interface import implementer
 
-from papa.continuity.log import Key, Log, apply, encoded, records
+from papa.continuity.log import Key, Log, encoded
 from papa.continuity.migrations import FORMAT, Entries, migrated, written_back
 from papa.errors import LimitReached
 from papa.interfaces import ILedger
@@ -219,10 +219,7 @@ def read_ledger(descriptor: int) -> Entries:
 
 def read_as_written(descriptor: int) -> Entries:
     """What is remembered in a file, whatever its format: that is under the kind C{format}."""
-    entries: Entries = {}
-    for _, _, fields in records(descriptor):
-        apply(entries, fields)
-    return entries
+    return Log(descriptor).read()
 
 
 def write_ledger(entries: Entries, wanted: int) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from papa.errors import LimitReached
 
-__all__ = ["Key", "Log", "apply", "encoded", "records"]
+__all__ = ["Key", "Log", "encoded"]
 
 Key: TypeAlias = tuple[str, str]
 """What a record is of: its kind and name."""
@@ -32,7 +32,7 @@ def encoded(fields: list[object]) -> bytes:
     return _HEADER.pack(len(body), zlib.crc32(body)) + body
 
 
-def records(descriptor: int) -> Iterator[tuple[int, int, list[Any]]]:
+def _records(descriptor: int) -> Iterator[tuple[int, int, list[Any]]]:
     """Each record up to the first that is not complete: its place, its length, and what is in it."""
     size = os.fstat(descriptor).st_size
     with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) if size else nullcontext(b"") as log:
@@ -46,18 +46,9 @@ def records(descriptor: int) -> Iterator[tuple[int, int, list[Any]]]:
             offset += _HEADER.size + length
 
 
-def apply(entries: dict[str, dict[str, Any]], fields: list[Any]) -> None:
-    """Have entries, by kind and name, be as a record says."""
-    kind, name, *value = fields
-    if value:
-        entries.setdefault(kind, {})[name] = value[0]
-    else:
-        entries.get(kind, {}).pop(name, None)
-
-
 class Log:
     """
-    A log that is written to.
+    A log, to be read and to be written on.
 
     @ivar where: offset and length, in bytes, of the record that counts, by its key.
     @ivar size: where the next will begin; C{waste}: how much of that does not count any more.
@@ -78,14 +69,15 @@ class Log:
     def read(self) -> dict[str, dict[str, Any]]:
         """What it says, by kind and name."""
         entries: dict[str, dict[str, Any]] = {}
-        for offset, length, fields in records(self.descriptor):
-            key = (fields[0], fields[1])
-            self.waste += self.where.pop(key, (0, 0))[1]
-            if len(fields) > len(key):
-                self.where[key] = (offset, length)
+        for offset, length, fields in _records(self.descriptor):
+            kind, name, *value = fields
+            self.waste += self.where.pop((kind, name), (0, 0))[1]
+            if value:
+                self.where[kind, name] = (offset, length)
+                entries.setdefault(kind, {})[name] = value[0]
             else:
                 self.waste += length
-            apply(entries, fields)
+                entries.get(kind, {}).pop(name, None)
             self.size = offset + length
         return entries
 

@@ -24,7 +24,7 @@ from papa.drivers.memory import MemoryChild
 from papa.errors import AlreadyDiffers, LimitReached, TooOld
 from papa.kernel.journal import UNTOUCHED
 from papa.records import STDERR, STDOUT, Happened, Hole, Output
-from papa.steps import all_at_once
+from papa.steps import Steps, all_at_once
 from tests.kernel.building import PLENTY, Bell, House, Killed, data, ends, everything, holes
 
 
@@ -309,14 +309,19 @@ class OutputTests(SynchronousTestCase):
         self.assertEqual(data(everything(self.house.watch("*", cursor="kept"))), b"c")
         self.assertEqual(list(self.house.kernel.list_cursors(ListCursors())), ["kept"])
 
-    def test_killed_while_a_cursor_is_removed(self) -> None:
-        """Of a cursor that was being removed nothing is left, also for another of its name."""
+    def begin_to_remove(self, cursor: str) -> tuple[list[MemoryChild], Steps[object]]:
+        """A cursor reads three processes that have printed, and the first step of its removal is taken."""
         children = [self.house.child(name) for name in "abc"]
         for child in children:
             child.print(b"x")
-        self.house.watch("*", cursor="gone").stop()
-        removal = self.house.kernel.steps(RemoveCursors(names=("gone",)))
+        self.house.watch("*", cursor=cursor).stop()
+        removal = self.house.kernel.steps(RemoveCursors(names=(cursor,)))
         next(removal)
+        return children, removal
+
+    def test_killed_while_a_cursor_is_removed(self) -> None:
+        """Of a cursor that was being removed nothing is left, also for another of its name."""
+        self.begin_to_remove("gone")
         self.house.succeed()
         assert self.house.ledger is not None
         self.assertEqual(self.house.ledger.entries["place"], {})
@@ -328,14 +333,9 @@ class OutputTests(SynchronousTestCase):
 
     def test_cursor_of_the_same_name_while_one_is_removed(self) -> None:
         """One that begins to read while another of its name is removed has its places, also in the next kernel."""
-        children = [self.house.child(name) for name in "abc"]
-        for child in children:
-            child.print(b"one ")
-        self.house.watch("*", cursor="ship").stop()
-        removal = self.house.kernel.steps(RemoveCursors(names=("ship",)))
-        next(removal)
+        children, removal = self.begin_to_remove("ship")
         new = self.house.watch("*", cursor="ship")
-        self.assertEqual(data(everything(new)), b"one " * 3)
+        self.assertEqual(data(everything(new)), b"x" * 3)
         new.acknowledge()
         all_at_once(removal)
         for child in children:

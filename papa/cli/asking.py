@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from papa.client.location import Location
 from papa.client.program import Connection
-from papa.errors import ConnectionLost, GivesWay, Unreachable
+from papa.client.retrying import retried
+from papa.errors import ConnectionLost, Unreachable
 
 if TYPE_CHECKING:
     from papa.asked.command import Command
@@ -62,15 +62,7 @@ class Asker:
     def _converse(self, say: Callable[[Connection], Any], *, repeatable: bool) -> Any:
         if self._connection.lost:
             self._go_on(ConnectionLost("Lost connection"))
-        deadline: float | None = None
-        while True:
-            try:
-                return say(self._connection)
-            except ConnectionLost as lost:
-                deadline = time.monotonic() + PATIENCE if deadline is None else deadline
-                if not (repeatable or isinstance(lost, GivesWay)) or time.monotonic() > deadline:
-                    raise
-                self._go_on(lost)
+        return retried(lambda: say(self._connection), self._go_on, PATIENCE, repeatable=repeatable)
 
     def _go_on(self, lost: ConnectionLost) -> None:
         """Be connected to the kernel that goes on."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
+from papa.client.retrying import retried
 from papa.commands import Command, MakeProcess, WatchEvents, WatchProcesses
-from papa.errors import ConnectionLost, Error, GivesWay, LimitReached, NotFound, Unreachable
+from papa.errors import ConnectionLost, Error, LimitReached, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from papa.client.private import PrivateKernel
@@ -160,24 +161,22 @@ class Conversation:
         return self._converse(lambda connection: connection.ask(command), repeatable=command.repeatable)
 
     def _converse(self, say: Callable[[Connection], _Result], *, repeatable: bool = False) -> _Result:
-        """
-        Say something; again if it is known not to have been done, or that does no harm, when the connection was lost
-        to a kernel that another goes on from.
-        """
-        deadline: float | None = None
-        while True:
+        kernel: str | None = None
+
+        def say_once() -> _Result:
+            nonlocal kernel
             kernel = None
-            try:
-                with self._conversation() as connection:
-                    kernel = connection.greeting.kernel
-                    return say(connection)
-            except ConnectionLost as error:
-                deadline = time.monotonic() + self.connection_timeout if deadline is None else deadline
-                again = repeatable or isinstance(error, GivesWay)
-                if not again or kernel is None or time.monotonic() > deadline:
-                    raise
+            with self._conversation() as connection:
+                kernel = connection.greeting.kernel
+                return say(connection)
+
+        def go_on(lost: ConnectionLost) -> None:
+            if kernel is None:
+                raise lost
             with self._lock:
                 self.connection = self._reconnected(kernel)
+
+        return retried(say_once, go_on, self.connection_timeout, repeatable=repeatable)
 
     def _reconnected(self, kernel: str) -> Connection:
         """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,73 +27,28 @@ from papa.commands import (
     WatchProcesses,
 )
 from papa.errors import BadRequest, Error, LimitReached, NotAllowed
-from papa.interfaces import IKernel, IWatch, IWatchObserver
+from papa.interfaces import IKernel
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
 from papa.server.peer import peer_name
 from papa.server.sending import Outlet
+from papa.server.streaming import CHUNK, Stream
 from papa.server.turns import Turns
 from papa.steps import Steps
 from papa.wire import boxes, program, schema
 from papa.wire.boxes import Box
-from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching, WatchEnded, Watching
+from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching
 
 __all__ = ["Program", "ProgramFactory"]
 
 _Found = TypeVar("_Found")
 
-#: How much output is taken from a watch at a time, in bytes: with 64 KiB it takes one and a half times as long.
-_CHUNK: Final = 1 << 18
 #: How much is said of why a connection ends, in characters: it may quote what a client has sent.
 _LONGEST_REASON: Final = 500
 #: After how many seconds what there was no room for is tried again.
 _PAUSE: Final = 0.1
 #: How many descriptors may be on their way in either direction.
 _MOST_LENT: Final = 64
-
-
-@implementer(IWatchObserver)
-class _Stream:
-    """
-    What a watch sends: a chunk whenever the client has taken all that was sent before.
-
-    @ivar watch: what it sends from.
-    """
-
-    watch: IWatch
-
-    def __init__(self, protocol: Program, number: int, request: WatchProcesses | WatchEvents) -> None:
-        self._protocol = protocol
-        self._number = number
-        self._request = request
-        self._ended = False
-        self._begun = False
-
-    def begin(self, kernel: IKernel) -> Steps[Watching]:
-        """Start watching, and say what."""
-        self.watch = yield from kernel.watch(self._request, weakref.proxy(self))  # Else each would live by the other.
-        self._begun = True
-        return Watching(
-            watch=self._number, count=self.watch.count, processes=self.watch.processes, since=self.watch.since
-        )
-
-    def output_ready(self) -> None:
-        """There is something to take."""
-        if self._begun and not self._protocol.outlet.unsent:
-            self.push()
-
-    def push(self) -> None:
-        """Send a chunk, if there is any."""
-        if self.watch.pending and not self._ended:
-            self._protocol.send(*(program.push_box(item, self._number) for item in self.watch.take(_CHUNK)))
-        self.end_if_done()
-
-    def end_if_done(self) -> None:
-        """Say so if nothing will come any more."""
-        done = self.watch.done or not (self._request.follow or self.watch.pending)
-        if done and not self._ended:
-            self._ended = True
-            self._protocol.send(program.push_box(WatchEnded(watch=self._number)))
 
 
 @implementer(amp.IBoxReceiver)
@@ -134,7 +88,7 @@ class Program(amp.BinaryBoxProtocol):
         self.peer = ""
         self._doorkeeper = doorkeeper
         self._admitted = self._open = False
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._numbers = itertools.count(1)
         self._reader = boxes.BoxReader(boxes.MAX_REQUEST)
         self._lent: deque[int] = deque()
@@ -345,10 +299,10 @@ class Program(amp.BinaryBoxProtocol):
 
     def _watch(self, request: WatchProcesses | WatchEvents) -> Steps[Box]:
         number = next(self._numbers)
-        stream = _Stream(self, number, request)
+        stream = Stream(self.send, self.outlet, number, request)
         watching = yield from stream.begin(self._kernel)
         if self._open:
-            self.outlet.widen(_CHUNK)
+            self.outlet.widen(CHUNK)
             self._streams[number] = stream
         else:
             stream.watch.stop()  # Of a client that has gone meanwhile.

@@ -146,7 +146,8 @@ def start_once(location: Location, timeout: float) -> None:
             stderr=subprocess.PIPE,
             check=False,
         )
-    if launcher.returncode:
+    # Somebody who was about to serve there may be in its way, and answers by now.
+    if launcher.returncode and not _answers(location):
         reason = launcher.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise Unreachable(reason.removeprefix("papa: ") or f"papa serve ended with {launcher.returncode}")
 

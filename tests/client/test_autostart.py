@@ -13,7 +13,7 @@ import time
 from twisted.trial.unittest import SkipTest, TestCase
 
 from papa import Error, Papa
-from papa.client.autostart import arguments_for, launch
+from papa.client.autostart import arguments_for, launch, start_once
 from papa.client.deferred import connect
 from papa.client.location import Location
 from papa.errors import Unreachable
@@ -165,6 +165,31 @@ class OneKernelTests(AutostartTestCase):
             os.kill(pid, signal.SIGKILL)
             self.assertEqual(client.get("x"), "1")
             self.assertNotEqual(client.kernel_pid, pid)
+
+    def test_somebody_is_about_to_serve(self) -> None:
+        """A kernel that cannot start since another has the place, and answers a moment later, is not missed."""
+        script = os.path.join(self.folder, "launcher")
+        begun, go = (os.path.join(self.folder, name) for name in ("begun", "go"))
+        for fifo in (begun, go):
+            os.mkfifo(fifo)
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n: > {begun}\n: < {go}\necho papa: it is held by another >&2\nexit 1\n")
+        os.chmod(script, 0o700)
+        self.patch(sys, "executable", script)
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(self.path)
+
+        def serve() -> None:
+            with open(begun, "rb"):
+                listener.listen()
+            with open(go, "wb"):
+                pass
+
+        other = threading.Thread(target=serve)
+        other.start()
+        start_once(Location(path=self.path), PATIENCE)
+        other.join()
 
     def test_again_after_its_death(self) -> None:
         """When everything was killed the next client starts another, in the same place."""

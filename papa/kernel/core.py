@@ -199,8 +199,9 @@ class Kernel:
         all_at_once(self._removal_of_values(request))
 
     def _removal_of_values(self, request: RemoveValues) -> Steps[None]:
-        for name in select(self._values, request.names, kind="Value"):
-            self.set(Set(name=name))
+        for name, value in select(self._values, request.names, kind="Value").items():
+            if self._values.get(name) is value:  # It may have been set again meanwhile.
+                self.set(Set(name=name))
             yield
 
     def make_process(self, request: MakeProcess) -> Process:

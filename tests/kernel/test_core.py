@@ -42,6 +42,7 @@ from papa.errors import BadRequest, LimitReached
 from papa.interfaces import IKernel
 from papa.kernel.core import MAX_VALUES_SIZE, Kernel
 from papa.records import EventKind, Lent, Process, Socket
+from papa.steps import all_at_once
 from tests.kernel.building import House, everything
 
 #: What belongs to a conversation and not to the kernel.
@@ -159,6 +160,18 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(kernel.list_values(ListValues(names=("web.*",), most=1)), {"web.a": "WEB.A"})
         kernel.remove_values(RemoveValues(names=("web.*", "nothing")))
         self.assertEqual(kernel.list_values(ListValues()), {"db": "DB"})
+
+    def test_set_while_being_removed(self) -> None:
+        """What is set between two steps of a removal stays."""
+        kernel = House().kernel
+        for number in range(3):
+            kernel.set(Set(name=f"web.{number}", value="before"))
+        removal = kernel.steps(RemoveValues(names=("web.*",)))
+        next(removal)
+        for number in range(2):
+            kernel.set(Set(name=f"web.{number}", value="after"))
+        all_at_once(removal)
+        self.assertEqual(kernel.list_values(ListValues()), {"web.0": "after", "web.1": "after"})
 
     def test_limit(self) -> None:
         """All values together have a limit; one too many changes nothing; what is removed makes room again."""

@@ -123,8 +123,8 @@ class Sockets:
     def remove(self, patterns: Sequence[str]) -> None:
         """Close and forget sockets."""
         for name, entry in self._select(patterns, required=True).items():
-            del self._held[name]
             self._ledger.remove(_SOCKET, name)
+            del self._held[name]
             if entry.request.path is not None and self._paths.get(entry.request.path) == name:
                 del self._paths[entry.request.path]
             entry.held.close()

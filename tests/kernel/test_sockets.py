@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa.commands import LendSocket, ListSockets, RemoveSockets, TakeSocket
-from papa.errors import AlreadyDiffers, BadRequest, NotFound, SocketFailed, SpawnFailed
+from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotFound, SocketFailed, SpawnFailed
 from papa.records import Socket
 from tests.kernel.building import House
 
@@ -103,6 +103,18 @@ class HoldingTests(SynchronousTestCase):
         remove(house, "web")
         self.assertEqual((listed(house), house.bound()), ({}, []))
         self.assertEqual(house.socket("other", port=8080).port, 8080)
+
+    def test_removal_is_refused(self) -> None:
+        """A socket whose removal there is no room to note stays, and can be removed when there is."""
+        house = House(lasting=True)
+        assert house.ledger is not None
+        made = house.socket("web", path="/run/web")
+        house.ledger.refusals = 1
+        self.assertRaises(LimitReached, remove, house, "web")
+        self.assertEqual((listed(house), len(house.bound())), ({"web": made}, 1))
+        remove(house, "web")
+        self.assertEqual((listed(house), house.bound()), ({}, []))
+        self.assertEqual(house.socket("other", path="/run/web").name, "other")
 
     def test_remove_unknown(self) -> None:
         """If one plain name is not held, none is removed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 __all__ = ["Budget"]
 
 
@@ -21,8 +23,21 @@ class Budget:
         """
         self._most = most
         self.kept = 0
+        self._waiting: list[Callable[[], object]] = []
 
     @property
     def excess(self) -> int:
         """By how many bytes too much is kept; none or less while there is room."""
         return self.kept - self._most
+
+    def change(self, size: int) -> None:
+        """So many bytes more are kept, or less; where that makes room, those who wait for it are told."""
+        self.kept += size
+        if size < 0 and self._waiting and self.excess <= 0:
+            waiting, self._waiting = self._waiting, []
+            for told in waiting:
+                told()
+
+    def await_room(self, told: Callable[[], object]) -> None:
+        """Tell somebody once, when there is room."""
+        self._waiting.append(told)

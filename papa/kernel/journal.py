@@ -287,15 +287,18 @@ class Journal:
             end = block.ends[-1]
             if self.tail - end < self.limit // 2:
                 end = min(end, self.head + max(excess, min(_SHORT, self.limit // 2)))
-            self._make_holes((self._unread, *self._holding, *self._looking), end)
-            self.dropped += max(0, end - max(self.head, self._unread.mark))
-            self._release(end)
+            self._drop(end)
+
+    def _drop(self, end: int) -> None:
+        """Let go of everything below a mark, whoever waits for it."""
+        self._make_holes((self._unread, *self._holding, *self._looking), end)
+        self.dropped += max(0, end - max(self.head, self._unread.mark))
+        self._release(end)
 
     def let_go(self, size: int) -> None:
-        """Let go of so many of the oldest bytes, or some more, though the bound allows them."""
-        limit, self.limit = self.limit, max(0, self.tail - self.head - size)
-        self._drop_oldest()
-        self.limit = limit
+        """Let go of so many of the oldest bytes, or a few more, though the bound allows them."""
+        if self._first is not None:
+            self._drop(min(self.head + max(size, _SHORT), self.tail))
 
     def _make_holes(self, places: Iterable[Place], end: int) -> None:
         """Note for readers that have not come to C{end} when the bytes were read that they will miss."""

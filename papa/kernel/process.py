@@ -70,7 +70,7 @@ class HeldProcess:
         self._state = UNTOUCHED
         self.exit_code: int | None = None
         self._output_open = True
-        self._paused = False
+        self._paused = self._awaits_room = False
         self._wall = wall
         self._registry = registry
         self.started = wall()
@@ -139,8 +139,8 @@ class HeldProcess:
         return process
 
     def remember(self) -> None:
-        """Have the ledger know how it is now, apart from its output."""
-        if not self._registry.ledger.keeps:
+        """Have the ledger know how it is now, apart from its output; unless it is to know of it no more."""
+        if self.forgotten or not self._registry.ledger.keeps:
             return  # Five times in a process's life, to say it in the ledger's words takes 30 microseconds in all.
         self._registry.ledger.put(
             PROCESS,
@@ -162,6 +162,8 @@ class HeldProcess:
 
         @raise LimitReached: if there is no room to note that; then only the space is not given back.
         """
+        if self.forgotten:
+            return
         self.count()
         self._noted = self.journal.dropped
         ledger = self._registry.ledger
@@ -174,19 +176,14 @@ class HeldProcess:
                 self._state = state
                 self.journal.release_tape()
         finally:
-            if self._paused and (self.journal.discarding or not self._too_much):
-                self._paused = False
-                self.child.resume_output()
+            self._regulate()
 
-    def count(self, *, nothing: bool = False) -> None:
-        """
-        Have the budget know how much of its output is kept.
-
-        @param nothing: that it is kept no more.
-        """
-        kept = 0 if nothing else self.journal.tail - self.journal.head
-        self._registry.budget.kept += kept - self._counted
-        self._counted = kept
+    def count(self) -> None:
+        """Have the budget know how much of its output is kept."""
+        kept = 0 if self.forgotten else self.journal.tail - self.journal.head
+        before, self._counted = self._counted, kept
+        if kept != before:
+            self._registry.budget.change(kept - before)
 
     def leave(self) -> None:
         """Have its output lie, and the ledger know of its input, as a papa of the first format would have it."""
@@ -251,11 +248,12 @@ class HeldProcess:
         excess = self._registry.budget.excess
         if excess > 0 and not self.journal.lossless:
             self.journal.let_go(excess)
+            self.count()
         if self.journal.dropped - self._noted > self.request.bufsize // _UNNOTED:
             # What is not noted, for want of memory too, is dropped anew by the next papa.
             with suppress(LimitReached):
                 self.settle()
-        self._perhaps_pause()
+        self._regulate()
         self._wake()
 
     @property
@@ -263,10 +261,23 @@ class HeldProcess:
         """Whether a journal that loses nothing should be given no more for now."""
         return self.journal.full or (self._counted > 0 and self._registry.budget.excess > 0)
 
-    def _perhaps_pause(self) -> None:
-        if self.journal.lossless and not self._paused and not self.journal.discarding and self._too_much:
-            self._paused = True
+    def _regulate(self) -> None:
+        """Have the child wait while a journal that loses nothing has no room, and no longer."""
+        pause = self.journal.lossless and not self.journal.discarding and self._too_much
+        if pause and not self._awaits_room and self._registry.budget.excess > 0:
+            self._awaits_room = True
+            self._registry.budget.await_room(self._room_made)
+        if pause == self._paused:
+            return
+        self._paused = pause
+        if pause:
             self.child.pause_output()
+        else:
+            self.child.resume_output()
+
+    def _room_made(self) -> None:
+        self._awaits_room = False
+        self._regulate()
 
     def output_ended(self) -> None:
         """All channels have ended."""
@@ -311,7 +322,7 @@ class HeldProcess:
         """Do what the papa before was about to do."""
         self.journal.go_on()
         self.count()
-        self._perhaps_pause()
+        self._regulate()
         if self.removed and self.exit_code is not None:
             self._registry.forget(self)
         else:

@@ -241,7 +241,7 @@ class Processes:
         if self._held.get(process.name) is process:
             del self._held[process.name]
             process.forgotten = True
-            process.count(nothing=True)
+            process.count()
             # It is known why it was to be forgotten: without room to note that it is, the next papa forgets it.
             with suppress(LimitReached):
                 self.ledger.remove(PROCESS, process.key)

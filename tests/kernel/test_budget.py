@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.commands import RemoveProcesses
+from papa.commands import MoveCursor, RemoveProcesses
 from papa.errors import LimitReached
 from papa.kernel import processes
+from papa.records import STDERR, Output
 from tests.kernel.building import House, data, everything, holes
 
 
@@ -62,6 +63,74 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(len(data(everything(watch))), 100)
         watch.acknowledge()
         self.assertFalse(two.paused)
+
+    def test_room_for_those_who_wait(self) -> None:
+        """One that loses nothing goes on as soon as others make room, whoever reads it."""
+        one, two = self.house.child("one"), self.house.child("two", overflow="block")
+        one.print(b"x" * 999)
+        self.house.watch("two", observe=True)
+        for _ in range(2):
+            two.print(b"y" * 10)
+            self.assertTrue(two.paused)
+            watch = self.house.watch("one")
+            everything(watch)
+            watch.acknowledge()
+            watch.stop()
+            self.assertFalse(two.paused)
+            one.print(b"x" * 990)
+        self.assertEqual(self.kept("two"), [20])
+
+    def test_what_went_is_known_to_have_gone(self) -> None:
+        """Who prints too much pays for it once; afterwards there is room again, if little."""
+        one, two, three = (self.house.child(name) for name in ("one", "two", "three"))
+        one.print(b"x" * 900)
+        for _ in range(12):
+            two.print(b"y" * 10)
+            self.house.wall.now += 1
+        three.print(b"z" * 40)
+        kept = self.kept("one", "two", "three")
+        self.assertEqual((kept[0], kept[2]), (900, 40))
+        self.assertLessEqual(sum(kept), 1000)
+
+    def test_no_more_than_must_go(self) -> None:
+        """Many small pieces cost more than their bytes, and go all the same only as far as is needed."""
+        self.house = House(most_output=20_000)
+        one, two = self.house.child("one"), self.house.child("two")
+        one.print(b"x" * 10_000)
+        for _ in range(1001):
+            self.house.wall.now += 1
+            two.print(b"y" * 10)
+        self.assertGreater(self.kept("two")[0], 9_900)
+
+    def test_forgotten(self) -> None:
+        """What is forgotten is kept no more, whatever a reader that has still got it acknowledges."""
+        one = self.house.child("one")
+        one.print(b"x" * 400)
+        one.print(b"y" * 500, STDERR)
+        one.exit()
+        quick, slow = self.house.watch("one"), self.house.watch("one")
+        everything(quick)
+        quick.acknowledge()
+        (first,) = slow.take(1)
+        assert isinstance(first, Output)
+        slow.acknowledge_to("one", first.invocation, first.mark, end=False)
+        slow.stop()
+        two = self.house.child("two")
+        two.print(b"z" * 900)
+        self.assertEqual(self.kept("two"), [900])
+
+    def test_moved_cursor(self) -> None:
+        """What no cursor needs any more since it was moved makes room."""
+        one, two = self.house.child("one"), self.house.child("two")
+        one.print(b"x" * 900)
+        reader = self.house.watch("one", cursor="ship")
+        classic = self.house.watch("one")
+        everything(classic)
+        classic.acknowledge()
+        reader.stop()
+        self.house.kernel.move_cursor(MoveCursor(name="ship", process="one", mark=900))
+        two.print(b"y" * 900)
+        self.assertEqual(self.kept("one", "two"), [0, 900])
 
     def test_another_kernel(self) -> None:
         """The next kernel knows how much is kept."""

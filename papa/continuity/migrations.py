@@ -35,10 +35,26 @@ def _back_to_1(entries: Entries) -> None:
     entries["input"] = {key: [each["data"], each["closes"]] for key, each in left.items()}
 
 
+def _to_3(entries: Entries) -> None:
+    """That a cursor is done with a process is noted as its place there, and no more for all of them with the cursor."""
+    for name, cursor in entries.get("cursor", {}).items():
+        for key in cursor.pop("finished"):
+            entries.setdefault("place", {})[f"{name} {key}"] = None
+
+
+def _back_to_2(entries: Entries) -> None:
+    cursors, places = entries.get("cursor", {}), entries.get("place", {})
+    over = [at.partition(" ") for at, place in places.items() if place is None]
+    for name, cursor in cursors.items():
+        cursor["finished"] = [key for of, _, key in over if of == name]
+    for at in map("".join, over):
+        del places[at]
+
+
 #: The steps from each format to the next.
-_STEPS: Final[Mapping[int, Callable[[Entries], None]]] = {1: _to_2}
+_STEPS: Final[Mapping[int, Callable[[Entries], None]]] = {1: _to_2, 2: _to_3}
 #: The steps from a format to the one before.
-_STEPS_BACK: Final[Mapping[int, Callable[[Entries], None]]] = {2: _back_to_1}
+_STEPS_BACK: Final[Mapping[int, Callable[[Entries], None]]] = {2: _back_to_1, 3: _back_to_2}
 
 FORMAT: Final = max(_STEPS) + 1
 OLDEST_READ: Final = min(_STEPS)

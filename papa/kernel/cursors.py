@@ -7,11 +7,10 @@ waits for the anchors of all cursors, as far as the bound of the journal allows;
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
 from papa.errors import BadRequest, LimitReached, NotFound
 from papa.interfaces import ILedger
@@ -32,7 +31,8 @@ __all__ = ["Cursors", "HeldCursor"]
 #: How many there may be: each is work for each process that is made.
 _MOST: Final = 1000
 
-#: The kinds of entry in the ledger: by name; and by name and key of a process, with a space between.
+#: The kinds of entry in the ledger: by name; and by name and key of a process, with a space between, null where it is
+#: over.
 _CURSOR: Final = "cursor"
 _PLACE: Final = "place"
 
@@ -48,9 +48,8 @@ class HeldCursor:
         self.name = name
         self._ledger = ledger
         self.patterns: tuple[str, ...] = ()
-        self._anchors: dict[HeldProcess, Place] = {}
-        # Others may still read these: to this cursor they are over.
-        self._finished: WeakSet[HeldProcess] = WeakSet()
+        # None where it is over, and only others still read.
+        self._anchors: dict[HeldProcess, Place | None] = {}
         self._watch: Watch | None = None
 
     def record(self) -> Cursor:
@@ -58,14 +57,19 @@ class HeldCursor:
         return Cursor(
             name=self.name,
             patterns=self.patterns,
-            marks={process.name: anchor.mark for process, anchor in self._anchors.items()},
-            behind=sum(process.journal.tail - anchor.mark for process, anchor in self._anchors.items()),
+            marks={process.name: anchor.mark for process, anchor in self._held},
+            behind=sum(process.journal.tail - anchor.mark for process, anchor in self._held),
             reading=self._watch is not None and not self._watch.done,
         )
 
     @property
+    def _held(self) -> Iterator[tuple[HeldProcess, Place]]:
+        """The processes that have to wait for it, and where it is in them."""
+        return ((process, anchor) for process, anchor in self._anchors.items() if anchor is not None)
+
+    @property
     def processes(self) -> Collection[HeldProcess]:
-        """What it has a place in."""
+        """What it reads, or is done with while others are not."""
         return self._anchors.keys()
 
     def wants(self, process: HeldProcess) -> bool:
@@ -84,7 +88,7 @@ class HeldCursor:
         for process in processes:
             if self._watch is not watch:
                 return
-            if not (process.forgotten or process in self._finished):
+            if not process.forgotten:
                 if process not in self._anchors:
                     self._hold(process)
                 self._add(watch, process)
@@ -99,7 +103,7 @@ class HeldCursor:
     def join_all(self, processes: Iterable[HeldProcess]) -> None:
         """Read, too, what the papa before had no time or room to note the place in."""
         for process in processes:
-            if not (process in self._anchors or process in self._finished or process.removed) and self.wants(process):
+            if not (process in self._anchors or process.removed) and self.wants(process):
                 self._hold(process)
 
     def _hold(self, process: HeldProcess) -> None:
@@ -110,8 +114,10 @@ class HeldCursor:
             self.remember(process)
 
     def _add(self, watch: Watch, process: HeldProcess) -> None:
-        place = process.journal.join(holding=False, at=self._anchors[process])
-        watch.add(Reader(process, place, partial(self._acknowledged, process)))
+        anchor = self._anchors[process]
+        if anchor is not None:
+            place = process.journal.join(holding=False, at=anchor)
+            watch.add(Reader(process, place, partial(self._acknowledged, process)))
 
     def _acknowledged(self, process: HeldProcess, mark: int, *, end: bool) -> None:
         anchor = self._anchors.get(process)
@@ -120,9 +126,9 @@ class HeldCursor:
         # The process first: nobody would repeat an acknowledgement of which only the cursor knows.
         process.acknowledged(mark, end=end)
         if end:
-            self._finished.add(process)
-            self._remember(self.patterns)
-            self.drop(process)
+            self._ledger.put(_PLACE, self._entry(process), None)
+            self._anchors[process] = None
+            self._let_go(process, anchor)
             process.perhaps_forget()
         else:
             process.journal.advance(anchor, mark)
@@ -134,53 +140,58 @@ class HeldCursor:
 
         @raise NotFound: if it does not read this process.
         """
-        if process not in self._anchors:
+        anchor = self._anchors.get(process)
+        if anchor is None:
             raise NotFound(f"Cursor {self.name} does not read process {process.name}")
         if mark > process.journal.tail:
             raise BadRequest(f"Process {process.name} has not printed so much: its mark is {process.journal.tail}")
-        process.journal.move(self._anchors[process], mark)
-        self.remember(process)
+        process.journal.move(anchor, mark)
+        process.settle()
 
     def drop(self, process: HeldProcess, successor: HeldCursor | None = None) -> None:
         """
-        Read this process no more: it is over, or was removed.
+        Have nothing to do with this process any more: it is forgotten, or was removed, or this cursor was.
 
         @param successor: another that has the name of this one by now, and perhaps a place there.
         """
-        anchor = self._anchors.pop(process, None)
+        if process not in self._anchors:
+            return
+        anchor = self._anchors.pop(process)
+        if successor is None or process not in successor.processes:
+            with suppress(LimitReached):  # The next papa finds that it is over, or nowhere.
+                self._ledger.remove(_PLACE, self._entry(process))
         if anchor is not None:
-            process.cursors = without(process.cursors, self)
-            if successor is None or process not in successor.processes:
-                with suppress(LimitReached):  # The next papa finds that it is over, or nowhere.
-                    self._ledger.remove(_PLACE, f"{self.name} {process.key}")
-            process.left(anchor)
+            self._let_go(process, anchor)
+
+    def _let_go(self, process: HeldProcess, anchor: Place) -> None:
+        process.cursors = without(process.cursors, self)
+        process.left(anchor)
 
     def remember(self, process: HeldProcess) -> None:
-        """Have the ledger know its place in one process."""
-        if self._ledger.keeps:
-            anchor = self._anchors[process]
-            self._ledger.put(_PLACE, f"{self.name} {process.key}", (anchor.mark, anchor.hole))
+        """Have the ledger know its place in one process, which waits for it."""
+        anchor = self._anchors[process]
+        if self._ledger.keeps and anchor is not None:
+            self._ledger.put(_PLACE, self._entry(process), (anchor.mark, anchor.hole))
+
+    def _entry(self, process: HeldProcess) -> str:
+        return f"{self.name} {process.key}"
 
     def _remember(self, patterns: tuple[str, ...]) -> None:
         """Have the ledger know of it, with these patterns, and apart from its places."""
-        finished = [process.key for process in self._finished]
-        self._ledger.put(_CURSOR, self.name, {"patterns": patterns, "finished": finished})
+        self._ledger.put(_CURSOR, self.name, {"patterns": patterns})
 
-    def restore(
-        self, entry: Mapping[str, Any], places: Mapping[HeldProcess, Any], finished: Iterable[HeldProcess]
-    ) -> None:
+    def restore(self, entry: Mapping[str, Any], places: Mapping[HeldProcess, Any]) -> None:
         """
         Be as the ledger knows it.
 
-        @param places: mark and hole, in each process that it reads.
+        @param places: mark and hole, in each process that it reads; L{None} where it is over.
         """
         self.patterns = tuple(entry["patterns"])
-        self._finished.update(finished)
-        for process, (mark, hole) in places.items():
-            if process in self._finished:
-                with suppress(LimitReached):
-                    self._ledger.remove(_PLACE, f"{self.name} {process.key}")
+        for process, place in places.items():
+            if place is None:
+                self._anchors[process] = None
                 continue
+            mark, hole = place
             at = Place(mark, hole and (hole[0], hole[1]))
             self._anchors[process] = process.journal.join(holding=True, at=at)
             process.cursors += (self,)
@@ -221,6 +232,11 @@ class Cursors:
             if cursor.wants(process):
                 cursor.join(process)
 
+    def forgotten(self, process: HeldProcess) -> None:
+        """A process is held no more."""
+        for cursor in self._held.values():
+            cursor.drop(process)
+
     def restore(self, entries: Mapping[str, Mapping[str, Any]], processes: Mapping[str, HeldProcess]) -> None:
         """
         Hold again what the ledger knows of.
@@ -237,9 +253,8 @@ class Cursors:
                 with suppress(LimitReached):
                     self._ledger.remove(_PLACE, at)
         for name, entry in cursors.items():
-            finished = {processes[key] for key in entry["finished"] if key in processes}
             cursor = self._held[name] = HeldCursor(name, self._ledger)
-            cursor.restore(entry, places.get(name, {}), finished)
+            cursor.restore(entry, places.get(name, {}))
             cursor.join_all(processes.values())
 
     def list(self, request: ListCursors) -> dict[str, Cursor]:

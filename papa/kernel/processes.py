@@ -242,6 +242,7 @@ class Processes:
             del self._held[process.name]
             process.forgotten = True
             process.count()
+            self.cursors.forgotten(process)
             # It is known why it was to be forgotten: without room to note that it is, the next papa forgets it.
             with suppress(LimitReached):
                 self.ledger.remove(PROCESS, process.key)

@@ -303,6 +303,12 @@ class Format2Tests(_What, GoldenTestCase):
             self.assertEqual(tape.read(number * 10_000, 10_000), b"%09d\n" % number * 1000)
 
 
+class Format3Tests(Format2Tests):
+    """That a cursor is done with a process is noted as its place there."""
+
+    format = 3
+
+
 class CompleteTests(TidyTestCase):
     """The files themselves."""
 

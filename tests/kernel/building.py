@@ -66,13 +66,13 @@ class MortalLedger(MemoryLedger):
     A ledger in which a kernel is killed, and which has no room at times.
 
     @ivar left: how often it will yet note something before that; without a bound if it is L{None}.
-    @ivar refusals: how often it will have no room before it has some again.
+    @ivar refusals: how often it will have no room before it has some again; C{spared}: how often it has, before that.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.left: int | None = None
-        self.refusals = 0
+        self.refusals = self.spared = 0
 
     def put(self, kind: str, name: str, value: object) -> None:
         self._live()
@@ -87,7 +87,9 @@ class MortalLedger(MemoryLedger):
             raise Killed
         if self.left is not None:
             self.left -= 1
-        if self.refusals:
+        if self.refusals and self.spared:
+            self.spared -= 1
+        elif self.refusals:
             self.refusals -= 1
             raise LimitReached("no memory")
 

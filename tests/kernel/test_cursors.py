@@ -275,6 +275,15 @@ class ProcessTests(CursorTestCase):
         self.make().print(b"new")
         self.assertEqual(self.text(watch), b"new")
 
+    def test_reading_what_was_removed(self) -> None:
+        """Where a process was removed, and still runs, a cursor that begins to read it has no place once it is gone."""
+        child = self.make()
+        self.kernel.perform(RemoveProcesses(names=("job",)))
+        watch = self.read("ship", "*")
+        child.exit(3)
+        self.assertEqual(self.cursor("ship").marks, {})
+        self.assertEqual([each.exit_code for each in watch.take(1000) if isinstance(each, Closed)], [3])
+
     def test_acknowledgement_of_the_process_that_had_the_name(self) -> None:
         """An acknowledgement that crosses with another process of the name counts for nothing that this one printed."""
         child = self.make()

@@ -297,6 +297,47 @@ class OutputTests(SynchronousTestCase):
         other.acknowledge()
         self.assertEqual(self.house.names(), [])
 
+    def test_cursor_reads_who_comes_after(self) -> None:
+        """That a cursor is done with a process says nothing about those that later kernels make."""
+        reader = self.house.watch("*", cursor="ship")
+        self.house.child("one").exit()
+        everything(reader)
+        reader.acknowledge()
+        self.house.succeed()
+        self.house.child("two").exit(2)
+        self.house.succeed()
+        self.assertEqual(ends(everything(self.house.watch("*", cursor="ship"))), [("two", 2)])
+
+    def test_end_is_noted_alone(self) -> None:
+        """However many processes a cursor is done with, and another is not, it takes as little to note one more."""
+        self.house.watch("*", cursor="behind").stop()
+        ahead = self.house.watch("*", cursor="ahead")
+        assert self.house.ledger is not None
+        before = dict(self.house.ledger.entries["cursor"])
+        for number in range(5):
+            self.house.child(str(number)).exit()
+            everything(ahead)
+            ahead.acknowledge()
+        self.assertEqual(self.house.ledger.entries["cursor"], before)
+        self.house.succeed()
+        self.assertFalse(self.house.watch("*", cursor="ahead").pending)
+        behind = self.house.watch("*", cursor="behind")
+        everything(behind)
+        behind.acknowledge()
+        self.assertEqual((self.house.names(), self.house.ledger.entries["place"]), ([], {}))
+
+    def test_second_reader_of_what_is_forgotten(self) -> None:
+        """What it acknowledges leaves nothing in the ledger."""
+        self.house.child().print(b"x")
+        self.house.children.latest().exit()
+        watches = [self.house.watch("job"), self.house.watch("job")]
+        for watch in watches:
+            everything(watch)
+        for watch in watches:
+            watch.acknowledge()
+        assert self.house.ledger is not None
+        self.assertEqual([self.house.ledger.entries[kind] for kind in ("process", "journal")], [{}, {}])
+
     def test_cursor_that_was_moved_or_removed(self) -> None:
         """It is where it was moved to; one that was removed is not there."""
         child = self.house.child()
@@ -593,6 +634,27 @@ class NoMemoryTests(SynchronousTestCase):
             watch.acknowledge()
             self.assertEqual((watch.done, self.house.names()), (True, []))
             self.house.succeed()
+            self.assertEqual(self.house.names(), [])
+
+    def test_end_of_a_cursor(self) -> None:
+        """Whichever note of an end is refused, if the reader goes then, the next one has the end again."""
+        assert self.house.ledger is not None
+        for spared in range(10):
+            child = self.house.child(str(spared))
+            reader = self.house.watch(str(spared), cursor="ship")
+            child.exit(3)
+            everything(reader)
+            self.house.ledger.spared, self.house.ledger.refusals = spared, 1
+            try:
+                reader.acknowledge()
+            except LimitReached:
+                reader.stop()
+                reader = self.house.watch(str(spared), cursor="ship")
+                self.assertEqual(ends(everything(reader)), [(str(spared), 3)])
+                reader.acknowledge()
+            else:
+                self.assertGreater(spared, 2)
+            self.recover()
             self.assertEqual(self.house.names(), [])
 
     def test_cursor(self) -> None:

@@ -17,7 +17,7 @@ from papa.commands import MakeProcess
 from papa.continuity.feed import Feed
 from papa.continuity.link import AnchorLink
 from papa.continuity.tape import Scratch, Tape
-from papa.drivers.children import READ_SIZE, Child, OutputPipe, Pipes, captured_channels
+from papa.drivers.children import READ_SIZE, Child, OutputPipe, Pipes, captured_channels, telling
 from papa.drivers.crowd import Crowd
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import inheritable_environment
@@ -172,7 +172,8 @@ class AnchoredChild(Child):
         if not size:
             return CONNECTION_DONE
         reader.was_read(size)
-        self.observer.output_stored(reader.name, size)
+        with telling:
+            self.observer.output_stored(reader.name, size)
         return None
 
     def _try_again(self, reader: _Recorder) -> None:

@@ -34,10 +34,13 @@ from papa.errors import BadRequest, LimitReached, SpawnFailed
 from papa.interfaces import IChild, IChildDriver, IChildObserver, ITape
 from papa.records import UNKNOWN_EXIT
 
-__all__ = ["READ_SIZE", "Child", "OutputPipe", "Pipes", "SystemChildren", "captured_channels"]
+__all__ = ["READ_SIZE", "Child", "OutputPipe", "Pipes", "SystemChildren", "captured_channels", "telling"]
 
 #: As much as a pipe holds. Larger reads are slower again: their memory comes from mmap each time.
 READ_SIZE: Final = 65536
+
+telling: Final = Logger().failureHandler("papa failed at what has become of a child")
+"""Around what an observer is told: if it is papa that fails, the child must not end for it, as with its pipe closed."""
 
 
 class OutputPipe(process.ProcessReader):
@@ -88,20 +91,24 @@ class _Capture(ProcessProtocol):
         self._captures = channels > 0
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        self._observer.output_arrived(childFD, data)
+        with telling:
+            self._observer.output_arrived(childFD, data)
 
     def childConnectionLost(self, childFD: int) -> None:
         if childFD:
             self._open -= 1
             if not self._open:
-                self._observer.output_ended()
+                with telling:
+                    self._observer.output_ended()
 
     def processExited(self, reason: Failure) -> None:
         ended: Any = reason.value
         code = -ended.signal if getattr(ended, "signal", None) else ended.exitCode
-        self._observer.exited(code)
+        with telling:
+            self._observer.exited(code)
         if not self._captures:
-            self._observer.output_ended()
+            with telling:
+                self._observer.output_ended()
 
 
 class _StdinGauge:

@@ -561,6 +561,36 @@ class OutputTests(RealChildrenTestCase):
         self.assertEqual((len(audience.out), audience.codes), (1_000_000, [0]))
 
 
+class FailingTests(RealChildrenTestCase):
+    """papa itself fails at what it is told of a child."""
+
+    async def test_child_goes_on(self) -> None:
+        """That is logged, and the child prints and ends as if nothing had been."""
+
+        class Failing(Audience):
+            def output_arrived(self, channel: int, data: bytes) -> None:
+                super().output_arrived(channel, data)
+                raise ZeroDivisionError
+
+            def output_ended(self) -> None:
+                super().output_ended()
+                raise ZeroDivisionError
+
+            def exited(self, code: int) -> None:
+                super().exited(code)
+                raise ZeroDivisionError
+
+        audience = Failing()
+        child = self.children.spawn(spec("/bin/sh", "-c", "echo one; read x; echo two; exit 7", stdin="pipe"), audience)
+        await audience.until(lambda: audience.out == b"one\n")
+        await turn()
+        child.write(b"x\n")
+        await audience.until_over()
+        await turn()  # Whoever has told of the end hears what comes of that.
+        self.assertEqual((audience.out, audience.err, audience.codes), (b"one\ntwo\n", b"", [7]))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 4)
+
+
 class ExitTests(RealChildrenTestCase):
     """Seeing the end of each child, once."""
 

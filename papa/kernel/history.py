@@ -128,7 +128,7 @@ class Following:
         self._noticed: deque[Happened] = deque()
         self._history = history
         self._number = self.since = number
-        self._observer = observer
+        self._observer: IWatchObserver | None = observer
         self.count = 1
         self._asleep = not self.pending
 
@@ -151,7 +151,8 @@ class Following:
         """There is something to take, or nothing will ever be."""
         if self._asleep:
             self._asleep = False
-            self._observer.output_ready()
+            if self._observer is not None:
+                self._observer.output_ready()
 
     def notice(self, event: Happened) -> None:
         """A client has come or gone."""
@@ -187,6 +188,7 @@ class Following:
 
     def stop(self) -> None:
         """Stop following."""
+        self._observer = None  # As in a watch of processes.
         self.count = 0
         self._noticed.clear()
         self._history.leave(self)

@@ -21,6 +21,8 @@ __all__ = ["Reader", "Watch"]
 #: byte, and a wire needs a hundred to say it.
 _MOST_PIECES: Final = 1000
 _PIECE: Final = 64
+#: What an end counts for, in bytes: it takes 20 microseconds to acknowledge, and a batch is acknowledged at once.
+_END: Final = 2048
 
 
 class Acknowledged(Protocol):
@@ -86,7 +88,7 @@ class Watch:
         """
         @param endless: whether processes may join at any time, so that it is not over without any.
         """
-        self._observer = observer
+        self._observer: IWatchObserver | None = observer
         self._endless = endless
         self._readers: dict[str, Reader] = {}
         self._ready: dict[Reader, None] = {}
@@ -132,7 +134,7 @@ class Watch:
         if reader not in self._ready:
             first = not self._ready
             self._ready[reader] = None
-            if first:
+            if first and self._observer is not None:
                 self._observer.output_ready()
 
     def take(self, limit: int) -> list[Item]:
@@ -148,7 +150,7 @@ class Watch:
             before = reader.place.mark
             taken = reader.take(limit)
             items += taken
-            limit -= max(reader.place.mark - before, len(taken) * _PIECE)
+            limit -= max(reader.place.mark - before, len(taken) * _PIECE) + reader.told * _END
             self._taken[reader] = None
             del self._ready[reader]
             if reader.pending:
@@ -176,6 +178,7 @@ class Watch:
 
     def stop(self) -> None:
         """Stop watching."""
+        self._observer = None  # It has this watch, and each would live by the other.
         self._endless = False
         self._taken.clear()
         self._ready.clear()
@@ -185,9 +188,11 @@ class Watch:
 
     def end(self) -> None:
         """Stop, because somebody else goes on; the observer finds that there is nothing left."""
+        observer = self._observer
         if not self.done:
             self.stop()
-            self._observer.output_ready()
+            if observer is not None:
+                observer.output_ready()
 
     def _leave(self, reader: Reader) -> None:
         del self._readers[reader.process.name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -48,7 +47,7 @@ class Stream:
 
     def begin(self, kernel: IKernel) -> Steps[Watching]:
         """Start watching, and say what."""
-        self.watch = yield from kernel.watch(self._request, weakref.proxy(self))  # Else each would live by the other.
+        self.watch = yield from kernel.watch(self._request, self)
         self._begun = True
         return Watching(
             watch=self._number, count=self.watch.count, processes=self.watch.processes, since=self.watch.since

@@ -192,11 +192,15 @@ class _Conversation:
             self.reply(text.refusal(error))
             return
         self.request = request
-        self.talker.send(f"{headline or text.watching(self.watch.count)}\n".encode())
-        # The client of version 1 reads this line and all that has come with it, and then selects on the socket: a batch
-        # that it had swallowed would never be seen.
-        self.talker.set_apart()
-        self.inputs.watch_began()
+        try:
+            self.talker.send(f"{headline or text.watching(self.watch.count)}\n".encode())
+            # The client of version 1 reads this line and all that has come with it, and then selects on the socket: a
+            # batch that it had swallowed would never be seen.
+            self.talker.set_apart()
+            self.inputs.watch_began()
+        except BaseException:
+            self.watch.stop()  # Nobody would, and output would wait for it.
+            raise
 
     def go_on(self) -> None:
         """After a watch began, or a batch was acknowledged: see what comes next."""
@@ -216,7 +220,7 @@ class _Alarm:
     """Tells the conversation, which has the watch, that this has something; not before it has begun."""
 
     def __init__(self, conversation: _Conversation) -> None:
-        self._conversation = weakref.proxy(conversation)
+        self._conversation = conversation
 
     def output_ready(self) -> None:
         """There is something to take."""

@@ -920,6 +920,18 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(self.talk.apart[1:], [answer])
         self.assertRegex(answer, rb"^job args=/bin/job [^\n]*\n$")
 
+    def test_beginning_fails(self) -> None:
+        """If its headline cannot be said, nobody watches, and no output waits for that."""
+        child = self.world.start()
+        self.patch(self.talk, "set_apart", lambda: 1 // 0)
+        self.assertRaises(ZeroDivisionError, self.talk.say, "watch processes job")
+        child.print(b"x")
+        other = self.world.talk()
+        other.say("watch processes job")
+        other.say("q")
+        (process,) = self.world.kernel.list_processes(ListProcesses()).values()
+        self.assertEqual((process.captured, process.buffered), (1, 0))
+
     def test_acknowledged_is_let_go(self) -> None:
         """Any line acknowledges a batch; what was acknowledged is not sent again."""
         child = self.world.start()

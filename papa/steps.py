@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from typing import Final, TypeAlias, TypeVar
 
-__all__ = ["Steps", "all_at_once", "for_a_while"]
+__all__ = ["Steps", "all_at_once", "for_a_while", "until"]
 
 _Result = TypeVar("_Result")
 
@@ -32,16 +32,21 @@ def all_at_once(steps: Steps[_Result]) -> _Result:
             return result
 
 
+def until() -> float:
+    """When others will have waited long enough from now on, by the clock of L{time.perf_counter}."""
+    return time.perf_counter() + _WHILE
+
+
 def for_a_while(steps: Steps[None]) -> bool:
     """Take some steps, and say whether those were all."""
     began = time.perf_counter()
-    until: float | None = None
+    end: float | None = None
     for _ in steps:
         waited = time.perf_counter() - began
-        if until is None:
-            until = time.thread_time() + _WHILE - waited
+        if end is None:
+            end = time.thread_time() + _WHILE - waited
         # It is its own time that counts: how long the system was elsewhere says nothing about the steps. But that is
         # never more than what a clock shows, and takes ten times as long to ask for: a tenth of what a request costs.
-        if waited >= _WHILE and time.thread_time() >= until:
+        if waited >= _WHILE and time.thread_time() >= end:
             return False
     return True

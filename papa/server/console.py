@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from papa.server.peer import peer_name
 from papa.server.program import Program
 from papa.server.sending import Outlet
 from papa.server.turns import Turns
-from papa.steps import Steps
+from papa.steps import Steps, until
 from papa.wire.session import BATCH_SIZE, Session
 from papa.wire.telnet import IAC, TelnetFilter
 from papa.wire.text import ERROR, PROMPT
@@ -74,6 +75,7 @@ class Console(LineReceiver):
         self._become_program = become_program
         self._program: Program | None = None
         self._turns = Turns(clock)
+        self._until = 0.0
 
     def connectionMade(self) -> None:
         """Let in, or refuse before a single byte is read."""
@@ -90,7 +92,8 @@ class Console(LineReceiver):
         self._session.begin()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """Bytes from the client, or nothing, to go on with those that came before."""
+        self._until = until()
         self._outlet.hold()
         # Line by line where telnet's commands are to be taken out: behind the line that asks for AMP there are none.
         end = data.find(b"\n") + 1 if IAC in data else 0
@@ -131,6 +134,10 @@ class Console(LineReceiver):
             self._session.receive_line(line)
         except Exception:  # noqa: BLE001 - the edge: nothing may pass it
             self._failed()
+        if time.perf_counter() >= self._until and not (self.paused or self._hung_up or self._program):
+            # There may be thousands of lines behind it.
+            self.pauseProducing()
+            self._turns.rest(self._perhaps_go_on)
 
     def _failed(self) -> None:
         self._log.failure("papa failed at a line of {peer}", peer=self.peer)
@@ -203,6 +210,8 @@ class Console(LineReceiver):
 
     def set_apart(self) -> None:
         """Give the client time to read what was said last, before the next is said, which is much perhaps."""
+        if self._hung_up:
+            return
         self._outlet.widen(BATCH_SIZE)
         if self._gap is None:
             self._gap = self._clock.callLater(_GAP, self._go_on)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -30,6 +29,7 @@ from papa.errors import BadRequest, Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
+from papa.server.exchange import Exchange
 from papa.server.peer import peer_name
 from papa.server.sending import Outlet
 from papa.server.streaming import CHUNK, Stream
@@ -47,8 +47,6 @@ _Found = TypeVar("_Found")
 _LONGEST_REASON: Final = 500
 #: After how many seconds what there was no room for is tried again.
 _PAUSE: Final = 0.1
-#: How many descriptors may be on their way in either direction.
-_MOST_LENT: Final = 64
 
 
 @implementer(amp.IBoxReceiver)
@@ -87,11 +85,11 @@ class Program(amp.BinaryBoxProtocol):
         self._put_off: Box | None = None
         self.peer = ""
         self._doorkeeper = doorkeeper
-        self._admitted = self._open = False
+        self._admitted = self._open = self._answers_wait = False
         self._streams: dict[int, Stream] = {}
         self._numbers = itertools.count(1)
         self._reader = boxes.BoxReader(boxes.MAX_REQUEST)
-        self._lent: deque[int] = deque()
+        self._exchange = Exchange()
         self._before = outlet
         self._turns = Turns(clock)
 
@@ -138,14 +136,36 @@ class Program(amp.BinaryBoxProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client, or nothing, to go on with those that came before."""
-        if not self._open:
-            return
+        if self._open:
+            self._read(lambda: self._reader.receive(data))
+            if not self.paused:
+                self._do(self._serve())
+
+    def _do(self, steps: Steps[None]) -> None:
+        """Do something, if it takes long in several turns; the client is heard no more until it is done."""
         self.outlet.hold()
-        self._read(lambda: self._reader.receive(data))
-        while self._open and not self.paused and (box := self._read(self._reader.take)) is not None:
-            self.ampBoxReceived(box)
+        self._turns.take(steps, self._perhaps_go_on)
+        if self._turns.left:
+            self.pauseProducing()
         # A watch goes on when the transport tells that all was sent.
         self.outlet.release(at_once=not self._streams)
+
+    def _serve(self) -> Steps[None]:
+        """Do what was asked, one after the other."""
+        box = self._next_box()
+        while box is not None and self._open:
+            yield from self._perform(box)
+            box = self._next_box()
+            if box is not None:
+                yield
+
+    def _next_box(self) -> Box | None:
+        return None if self._held_up else self._read(self._reader.take)
+
+    @property
+    def _held_up(self) -> bool:
+        """Whether there is something to be done before anything else is; output that waits is not in the way."""
+        return not self._open or self._answers_wait or self._put_off is not None
 
     def _read(self, read: Callable[[], _Found]) -> _Found | None:
         """Do something of the reader's; what it can do no more is said, and ends the connection."""
@@ -167,9 +187,14 @@ class Program(amp.BinaryBoxProtocol):
         if not self._open:
             return
         self.outlet.sent()
+        self._answers_wait = False
         if self.paused:
             self._perhaps_go_on()
-        for stream in list(self._streams.values()):
+        # As much as one of them has at a time; who has had its turn is behind all others next time.
+        for number in list(self._streams):
+            if self.outlet.unsent >= CHUNK:
+                break
+            stream = self._streams[number] = self._streams.pop(number)
             stream.push()
 
     def startReceivingBoxes(self, boxSender: object) -> None:
@@ -179,10 +204,8 @@ class Program(amp.BinaryBoxProtocol):
         """The connection has gone."""
 
     def ampBoxReceived(self, box: Box) -> None:
-        """A request has come; the next waits until it is done."""
-        self._turns.take(self._perform(box), self._perhaps_go_on)
-        if self._turns.left:
-            self.pauseProducing()
+        """A request has come."""
+        self._do(self._perform(box))
 
     def _perform(self, box: Box) -> Steps[None]:
         """Do what was asked. Should papa itself fail at it, that is logged and said, and nobody else notices."""
@@ -204,6 +227,7 @@ class Program(amp.BinaryBoxProtocol):
         if answer is not None:
             self.send(answer)
             if self.outlet.full and self._open:
+                self._answers_wait = True
                 self.pauseProducing()
 
     def _do_later(self, box: Box) -> None:
@@ -221,7 +245,7 @@ class Program(amp.BinaryBoxProtocol):
 
     def _perhaps_go_on(self) -> None:
         """Hear the client again, unless there is something to be done first."""
-        if self._open and not self.outlet.full and self._put_off is None and not self._turns.left:
+        if not (self._held_up or self._turns.left):
             super().resumeProducing()
 
     def _upgrade(self, asked: Upgrade, box: Box) -> None:
@@ -243,8 +267,7 @@ class Program(amp.BinaryBoxProtocol):
             self._acknowledge(asked)
             return {}
         if isinstance(asked, Received):
-            if self._lent:
-                os.close(self._lent.popleft())
+            self._exchange.received()
             return {}
         if isinstance(asked, StopWatching):
             self._stop(asked.watch)
@@ -258,40 +281,35 @@ class Program(amp.BinaryBoxProtocol):
         if isinstance(asked, MakeProcess) and asked.watch:
             raise BadRequest("On this wire, make the process and watch it with two commands")
         if asked.lends or asked.takes:
-            return self._exchange(asked)
+            return self._pass(asked)
         return program.write_answer(type(asked), (yield from self._kernel.steps(asked)))
 
-    def _exchange(self, asked: Command) -> Box:
+    def _pass(self, asked: Command) -> Box:
         """What is lent goes, and what is taken comes, beside the boxes."""
         if not IUNIXTransport.providedBy(self.transport):
             raise NotAllowed("Descriptors only go over Unix sockets: connect to papa.sock in the runtime folder")
         if isinstance(asked, TakeSocket):
-            descriptor = self._came(asked.descriptor)
-            try:
-                return program.write_answer(TakeSocket, self._kernel.perform(replace(asked, descriptor=descriptor)))
-            finally:
-                os.close(descriptor)
-        if len(self._lent) >= _MOST_LENT:
-            raise LimitReached(f"{_MOST_LENT} descriptors are on their way: say that they were received")
+            return self._take(asked)
+        self._exchange.check_room()
         lent = self._kernel.perform(asked)
         assert isinstance(lent, Lent)
-        self._lent.append(lent.descriptor)
-        return program.write_answer(type(asked), replace(lent, descriptor=self._sendFileDescriptor(lent.descriptor)))
+        number = self._exchange.lend(self.transport, lent.descriptor)
+        return program.write_answer(type(asked), replace(lent, descriptor=number))
 
-    def _came(self, number: int) -> int:
+    def _take(self, asked: TakeSocket) -> Box:
+        if not self._exchange.came(asked.descriptor):
+            reason = f"Descriptor {asked.descriptor} has not come: there was no room for it, or it was never sent"
+            self.hang_up(reason, LimitReached)
+            raise LimitReached(reason)
+        descriptor = self._exchange.take(asked.descriptor)
         try:
-            descriptor: int = self._getDescriptor(number)
-        except KeyError:
-            raise BadRequest(f"No descriptor with the number {number} has come") from None
-        return descriptor
+            return program.write_answer(TakeSocket, self._kernel.perform(replace(asked, descriptor=descriptor)))
+        finally:
+            os.close(descriptor)
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
-        """A descriptor has come; it is not for children."""
-        os.set_inheritable(descriptor, False)
-        if self._admitted and len(self._descriptors) < _MOST_LENT:
-            super().fileDescriptorReceived(descriptor)
-        else:
-            os.close(descriptor)
+        """A descriptor has come."""
+        self._exchange.receive(descriptor, keep=self._admitted)
 
     def _list(self, asked: Listing) -> Box:
         most = min(asked.most or asked.page, asked.page)
@@ -329,10 +347,7 @@ class Program(amp.BinaryBoxProtocol):
         """The connection has gone."""
         self._open = False
         self._stop_streams()
-        for descriptor in (*self._lent, *self._descriptors.values()):
-            os.close(descriptor)
-        self._lent.clear()
-        self._descriptors.clear()
+        self._exchange.close()
         # It is this object itself, which else would be left to be found as garbage.
         del self.boxReceiver
         if self._admitted:

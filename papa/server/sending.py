@@ -94,6 +94,8 @@ class Outlet:
         transport = self._transport
         if IUNIXTransport.providedBy(transport) and ISystemHandle.providedBy(transport):
             carrier: Any = transport
+            if not carrier.connected:
+                return
             carrier.SEND_LIMIT = 2 * size
             # The system takes it twice, and counts what it costs itself to keep the bytes.
             carrier.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * size)

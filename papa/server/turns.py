@@ -38,6 +38,15 @@ class Turns:
             self._steps = steps
             self._leave_turns(then)
 
+    def rest(self, then: Callable[[], object]) -> None:
+        """
+        Others have waited long enough: let them have turns first.
+
+        @param then: called behind those.
+        """
+        self._steps = _nothing()
+        self._leave_turns(then)
+
     def _take_more(self, then: Callable[[], object]) -> None:
         if self._steps is None:
             return
@@ -56,3 +65,7 @@ class Turns:
         if self._steps is not None:
             steps, self._steps = self._steps, None
             all_at_once(steps)
+
+
+def _nothing() -> Steps[None]:
+    yield from ()

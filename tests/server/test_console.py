@@ -31,6 +31,7 @@ from papa.server.eventlog import EventLog
 from papa.server.program import ProgramFactory
 from papa.steps import all_at_once
 from papa.testing import Impatient
+from papa.wire import program
 from papa.wire.messages import PROTOCOL_VERSION, Greeting
 from tests.kernel.building import Bell
 from tests.server.doors import Door
@@ -593,6 +594,35 @@ class TurnTests(SynchronousTestCase):
         watch.acknowledge()
         listed: Any = self.house.kernel.perform(ListProcesses())
         self.assertEqual([process.buffered for process in listed.values()], [0, 0, 0])
+
+    def test_gone_while_its_headline_is_to_be_said(self) -> None:
+        """Nothing is left to be done for a client that goes before its watch has begun."""
+        self.watched()
+        self.console.connectionLost(Failure(ConnectionDone()))
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_many_lines(self) -> None:
+        """However many lines come at once, others have turns between them."""
+        self.console.dataReceived(b"set v000 1\nget v000\nset v000 2\nget v000\n")
+        self.assertEqual((heard(self.transport), self.house.value("v000")), (b"\n> ", "1"))
+        other, transport = self.house.greeted()
+        other.dataReceived(b"set v000 between\n")
+        self.assertEqual(heard(transport), b"\n> ")
+        self.clock.advance(0)
+        self.assertEqual(heard(self.transport), b"between\n> \n> 2\n> ")
+
+    def test_many_lines_to_the_end(self) -> None:
+        """What ends the conversation ends it, and what becomes AMP becomes it, also in the midst of many lines."""
+        self.console.dataReceived(b"set v000 1\nquit\nset v000 2\n")
+        self.clock.advance(0)
+        self.assertEqual((heard(self.transport), self.house.value("v000")), (b"\n> ok\n", "1"))
+        self.assertTrue(self.transport.disconnecting)
+        console, transport = self.house.greeted()
+        console.dataReceived(b"get v000\namp\n" + program.request_bytes(Set(name="v000", value="3"), 1))
+        self.clock.advance(0)
+        self.assertTrue(heard(transport).startswith(b"1\n> "))
+        self.assertEqual(self.house.value("v000"), "3")
 
     def test_removal(self) -> None:
         """Others have turns while many are removed."""

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
@@ -19,7 +19,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from papa import steps
 from papa.commands import (
@@ -39,6 +39,7 @@ from papa.commands import (
     RemoveSockets,
     RemoveValues,
     Set,
+    TakeSocket,
     WatchProcesses,
     WriteProcess,
 )
@@ -60,6 +61,7 @@ from papa.records import Closed, Event, Hole, Output, Process, Socket
 from papa.server.attendance import Attendance
 from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
+from papa.server.streaming import CHUNK
 from papa.steps import Steps, all_at_once
 from papa.testing import Impatient
 from papa.wire import boxes, program
@@ -493,6 +495,27 @@ class TurnTests(SynchronousTestCase):
         self.assertIsNone(self.caller.answer(Set(name="d", value="x"), after))
         self.assertEqual(self.caller.transport.producerState, "producing")
         self.assertEqual(list(other.list(ListValues())[0]), ["d"])
+
+    def test_many_requests(self) -> None:
+        """However many requests come at once, others have turns between them, and each is answered in its order."""
+        asked = [Set(name="d", value="1"), Get(name="d"), Set(name="d", value="2"), Get(name="d")]
+        self.caller.protocol.dataReceived(
+            b"".join(program.request_bytes(each, number) for number, each in enumerate(asked))
+        )
+        other = self.house.caller()
+        other.protocol.dataReceived(program.request_bytes(Set(name="d", value="between"), 0))
+        self.house.clock.advance(0)
+        self.caller.read()
+        answers = [self.caller.answer(each, number) for number, each in enumerate(asked)]
+        self.assertEqual(answers, [None, "between", None, "2"])
+
+    def test_gone_with_requests_in_hand(self) -> None:
+        """What a client that goes has asked for, and nobody has begun, is not done."""
+        requests = [program.request_bytes(Set(name="d", value=str(number)), number) for number in range(5)]
+        self.caller.protocol.dataReceived(b"".join(requests))
+        self.caller.lose()
+        self.house.clock.advance(0)
+        self.assertEqual(self.house.kernel.perform(Get(name="d")), "0")
 
     def test_forgotten_meanwhile(self) -> None:
         """A process that is forgotten before its turn comes is passed over."""
@@ -1072,6 +1095,25 @@ class SlowClientTests(SynchronousTestCase):
         other.watch("job")
         self.assertEqual(len(data(other.read())), 500_000 - marks[-1])
 
+    def test_many_watches(self) -> None:
+        """However many watches there are on a connection, no more waits in it than one sends; all have their turns."""
+        self.caller.ask(Set(name="x", value="y"))
+        for number in range(20):
+            name = f"job.{number:02}"
+            self.caller.ask(MakeProcess(name=name, args=("/bin/job",)))
+            self.caller.watch(name)
+            self.caller.read()
+        for number in range(20):
+            self.house.child(f"job.{number:02}").print(b"x" * 300_000)
+        first = set()
+        while self.caller.transport.value():
+            self.assertLess(len(self.caller.transport.value()), 2 * CHUNK)
+            self.caller.read_once()
+            if len(first) < 20:
+                first |= {push.name for push in self.caller.pushed if isinstance(push, Output)}
+                self.assertLess(len(data(self.caller.pushed)), 20 * CHUNK + CHUNK)
+        self.assertEqual(len(data(self.caller.pushed)), 20 * 300_000)
+
     def test_very_small_pieces(self) -> None:
         """Output that comes in single bytes of two channels comes whole and in order."""
         child = self.start()
@@ -1257,6 +1299,42 @@ class DescriptorTests(SynchronousTestCase):
         self.caller = self.house.caller()
         self.reading, self.writing = os.pipe()
         self.addCleanup(os.close, self.reading)
+
+    def take(self, number: int) -> Socket:
+        """Have the descriptor of that number be held."""
+        held: Socket = self.caller.ask(TakeSocket(name=f"s{number}", descriptor=number))
+        return held
+
+    def come(self, count: int) -> None:
+        """So many descriptors come."""
+        protocol: Any = self.caller.protocol
+        for _ in range(count):
+            protocol.fileDescriptorReceived(os.dup(self.writing))
+
+    def test_each_has_its_number(self) -> None:
+        """One that there was no room for is refused; those before and behind it are what the client takes them for."""
+        alsoProvides(self.caller.transport, IUNIXTransport)
+        self.caller.read()
+        self.come(70)
+        refusal = self.assertRaises(LimitReached, self.take, 65)
+        self.assertIn("64 may be on their way", str(refusal))
+        self.assertEqual(self.take(63).name, "s63")
+        self.come(1)
+        self.assertEqual(self.take(70).name, "s70")
+        self.assertRaises(LimitReached, self.take, 69)
+        self.caller.lose()
+
+    def test_one_that_does_not_come(self) -> None:
+        """Where one has not come, the numbers are no longer the same on both sides: the connection ends, in words."""
+        alsoProvides(self.caller.transport, IUNIXTransport)
+        self.caller.read()
+        self.come(1)
+        self.assertRaises(LimitReached, self.take, 1)
+        (refused,) = self.caller.pushed
+        assert isinstance(refused, Refused)
+        self.assertEqual(refused.code, LimitReached.code)
+        self.assertTrue(self.caller.transport.disconnecting)
+        self.caller.lose()
 
     def test_closed_with_the_connection(self) -> None:
         """A descriptor that nobody took is not inheritable, and goes with its connection."""

@@ -202,6 +202,15 @@ class WideningTests(SynchronousTestCase):
         carrier.sock.setblocking(False)
         self.assertEqual(carrier.sock.send(said), len(said))
 
+    def test_gone(self) -> None:
+        """A connection that has gone has nothing to be widened."""
+        carrier = _Carrier()
+        carrier.sock.close()
+        carrier.other.close()
+        carrier.connected = False
+        Outlet(carrier).widen(1 << 18)
+        self.assertEqual(carrier.SEND_LIMIT, 1000)
+
     def test_others(self) -> None:
         """Any other connection stays as it is."""
         transport = StringTransport()

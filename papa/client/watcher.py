@@ -55,8 +55,9 @@ class Watcher:
     """
     Reads what processes print.
 
-    C{select} on it tells whether L{read} would return at once. What was read is kept by papa until it is acknowledged,
-    by L{acknowledge}, the next L{read}, or L{close}.
+    C{select} on it tells whether L{read} would return at once; also once the connection was lost, when L{read} makes
+    another and may give nothing. What was read is kept by papa until it is acknowledged, by L{acknowledge}, the next
+    L{read}, or L{close}.
 
     @ivar exit_code: the exit codes read so far, by name.
     @ivar holes: where a full buffer dropped output before it could be read.
@@ -95,7 +96,7 @@ class Watcher:
 
     def fileno(self) -> int:
         """
-        The descriptor to select on.
+        The descriptor to select on; another one once the connection was lost, and made anew.
 
         @raise Error: if the watch has ended.
         """
@@ -115,9 +116,9 @@ class Watcher:
         """
         Acknowledge what was read before, and wait for more.
 
-        @return: standard output, standard error and ends, each in order; L{None} when nothing is left to watch; after
-            that, as in 1.0.6, three empty lists.
-        @raise Error: if the connection is lost.
+        @return: standard output, standard error and ends, each in order; three empty lists if the connection was lost,
+            and made anew; L{None} when nothing is left to watch; after that, as in 1.0.6, three empty lists.
+        @raise Error: if the connection is lost, and no kernel goes on.
         """
         items = self.read_items()
         if items is None and not self._end_told:
@@ -138,25 +139,28 @@ class Watcher:
         """
         The same as L{read}, but all in the order in which it happened.
 
-        @return: L{Output}, L{Hole} and L{Closed} records; L{None} once nothing is left to watch.
-        @raise Error: if the connection is lost.
+        @return: L{Output}, L{Hole} and L{Closed} records, none of them if the connection was lost, and made anew;
+            L{None} once nothing is left to watch.
+        @raise Error: if the connection is lost, and no kernel goes on.
         """
         with self._lock:
-            items: list[Item] = []
-            while not items:
-                self.acknowledge()
+            try:
+                self._tell_safe()
                 if self.connection is None:
                     return None
-                try:
-                    batch = cast("list[Item] | None", self.connection.read_batch())
-                except ConnectionLost:
-                    self._resume()
-                    continue
-                if batch is None:
-                    self._give_back()
-                    return None
-                items = self._progress.fresh(batch)
-                self._need_ack = True
+                batch = cast("list[Item] | None", self.connection.read_batch())
+            except ConnectionLost:
+                self._resume()
+                # It may be all that select has told of.
+                return None if self.connection is None else []
+            if batch is None:
+                self._give_back()
+                return None
+            items = self._progress.fresh(batch)
+            self._need_ack = True
+            if not items:
+                # All of it was read before this call, so it is safe.
+                self.acknowledge()
         for item in items:
             if isinstance(item, Closed):
                 self.exit_code[item.name] = item.exit_code
@@ -167,13 +171,16 @@ class Watcher:
     def acknowledge(self) -> None:
         """Tell papa that what was read is safe, so that it may let go of it."""
         with self._lock:
-            if self._need_ack:
-                self._need_ack = False
-                try:
-                    self._open().acknowledge()
-                except ConnectionLost:
-                    # What was read comes again, is known, and is acknowledged then.
-                    self._resume()
+            try:
+                self._tell_safe()
+            except ConnectionLost:
+                # What was read comes again, is known, and is acknowledged then.
+                self._resume()
+
+    def _tell_safe(self) -> None:
+        if self._need_ack:
+            self._need_ack = False
+            self._open().acknowledge()
 
     def _resume(self) -> None:
         """Go on where another kernel goes on from the one that was lost."""
@@ -214,7 +221,8 @@ class EventReader:
     """
     Iterates over what happens in the kernel.
 
-    C{select} on it tells whether there is something to read; L{read} gives all of that.
+    C{select} on it tells whether there is something to read; L{read} gives all of that. It tells also once the
+    connection was lost, when L{read} makes another and gives nothing.
     """
 
     def __init__(self, owner: Owner, connection: Connection, request: WatchEvents) -> None:
@@ -234,7 +242,7 @@ class EventReader:
         self.close()
 
     def __iter__(self) -> Iterator[Happened]:
-        while events := self.read():
+        while (events := self.read()) or self._request.follow:
             yield from events
 
     def _open(self) -> Connection:
@@ -254,7 +262,8 @@ class EventReader:
         """
         What has happened since the last call; waits for something.
 
-        @return: nothing once all there was has been read, if no more was asked for.
+        @return: nothing once all there was has been read, if no more was asked for; if it was, nothing only if the
+            connection was lost, and made anew.
         @raise ConnectionLost: if the kernel has gone, and no other goes on from it.
         @raise TooOld: if more has happened since the last call than the kernel keeps.
         """
@@ -266,6 +275,8 @@ class EventReader:
             except ConnectionLost:
                 self._connection = None
                 self._connection = self._owner.resume(connection, lambda found: self._request)
+                if self._request.follow:
+                    return []
         if events is None and self._request.follow:
             raise fell_behind()
         if events:

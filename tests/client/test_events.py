@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,6 +15,7 @@ from papa.records import Happened
 from papa.testing import MemoryKernel, result_of
 from papa.wire import schema
 from papa.wire.messages import WatchEnded, Watching
+from tests.client.sharing import is_readable, wait_readable
 from tests.client.test_connection import GREETING, Partner, PlayedTestCase, push
 from tests.support import PATIENCE
 
@@ -160,25 +163,63 @@ class EventTests(SynchronousTestCase):
 class BlockingTests(PlayedTestCase):
     """The blocking client's end of it."""
 
-    def reader(self, *, follow: bool) -> EventReader:
-        """A reader whose kernel has nothing left to tell."""
+    EVENTS = tuple(Happened(number=number, kind="value-set", name="x", timestamp=1.0) for number in (1, 2))
 
-        def part(partner: Partner) -> None:
-            partner.say(GREETING)
-            begun = schema.to_box(Watching(watch=7, count=1, processes={}))
-            partner.say(partner.answer_with(partner.hear()[1], begun) + push(WatchEnded(watch=7)))
-            partner.hear()
+    def reader(self, *parts: Callable[[Partner], None], follow: bool) -> EventReader:
+        """A reader, and what is played to it on one connection after the other once it has begun."""
 
-        papa = Papa(self.play(part).port, connection_timeout=PATIENCE)
+        def whole(part: Callable[[Partner], None]) -> Callable[[Partner], None]:
+            def play(partner: Partner) -> None:
+                partner.say(GREETING)
+                begun = schema.to_box(Watching(watch=7, count=1, processes={}))
+                partner.say(partner.answer_with(partner.hear()[1], begun))
+                part(partner)
+
+            return play
+
+        papa = Papa(self.play(*map(whole, parts)).port, connection_timeout=PATIENCE)
         self.addCleanup(papa.close)
         reader = papa.watch_events(follow=follow)
         self.addCleanup(reader.close)
         return reader
 
+    @staticmethod
+    def end(partner: Partner) -> None:
+        """There is nothing left to tell."""
+        partner.say(push(WatchEnded(watch=7)))
+        partner.hear()
+
+    @staticmethod
+    def listen(partner: Partner) -> None:
+        """Nothing happens."""
+        partner.hear()
+
     def test_fell_behind(self) -> None:
         """A reader that was to go on, and is told no more, has missed something."""
-        self.assertRaises(TooOld, self.reader(follow=True).read)
+        self.assertRaises(TooOld, self.reader(self.end, follow=True).read)
 
     def test_that_was_all(self) -> None:
         """One that was not ends."""
-        self.assertEqual(list(self.reader(follow=False)), [])
+        self.assertEqual(list(self.reader(self.end, follow=False)), [])
+
+    def tell(self, event: Happened) -> Callable[[Partner], None]:
+        return lambda partner: partner.say(push(event, 7))
+
+    def test_nothing_new_behind_a_lost_connection(self) -> None:
+        """A read that select has called for returns, though nothing has happened."""
+        reader = self.reader(self.tell(self.EVENTS[0]), self.listen, follow=True)
+        self.assertEqual(reader.read(), [self.EVENTS[0]])
+        wait_readable(reader)
+        self.assertEqual(reader.read(), [])
+        self.assertFalse(is_readable(reader))
+
+    def test_iterating_over_a_lost_connection(self) -> None:
+        """Whoever follows goes on; whoever wanted what there was gets that, and then the end."""
+
+        def last(partner: Partner) -> None:
+            self.tell(self.EVENTS[1])(partner)
+            self.end(partner)
+
+        following = iter(self.reader(*map(self.tell, self.EVENTS), follow=True))
+        self.assertEqual([next(following), next(following)], list(self.EVENTS))
+        self.assertEqual(list(self.reader(self.tell(self.EVENTS[0]), last, follow=False)), list(self.EVENTS))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+import threading
+from collections.abc import Callable
 
 from papa import Error, Papa, ProcessOutput, Watcher
+from papa.commands import ListProcesses
 from papa.records import Closed, Hole, Output
+from papa.wire import schema
+from papa.wire.messages import Acknowledge, Watching
 from tests.client.sharing import SharedKernelTestCase, is_readable, read_to_end, read_until, wait_readable
-from tests.support import until
+from tests.client.test_connection import GREETING, Partner, PlayedKernel, PlayedTestCase, push
+from tests.support import PATIENCE, until
 
 #: Prints a line for each that it is sent.
 ECHO = ["sh", "-c", 'while read line; do echo "$line"; done']
@@ -381,3 +389,109 @@ class ConnectionTests(WatcherTestCase):
         self.watch("echo").close()
         self.echo("still there")
         self.wait_for_output(b"still there\n")
+
+
+class LostConnectionTests(PlayedTestCase):
+    """Reading on when the connection was lost and the kernel goes on, in a program that waits with select."""
+
+    ONE, TWO = (
+        Output(name="job", channel=1, timestamp=1.0, data=data, mark=mark, invocation="7@0.5")
+        for data, mark in ((b"one", 3), (b"two", 6))
+    )
+    NOTHING: tuple[list[object], ...] = ([], [], [])
+
+    def setUp(self) -> None:
+        self.told = threading.Event()
+
+    def watch(self, *rest: Callable[[Partner], None]) -> Watcher:
+        """
+        A watcher that has read one item.
+
+        @param rest: what is played to it on the same connection then, and on the next.
+        """
+
+        def first(partner: Partner) -> None:
+            partner.say(GREETING)
+            self.begin(partner)
+            partner.say(push(self.ONE, 7))
+            rest[0](partner)
+
+        def second(partner: Partner) -> None:
+            partner.say(GREETING)
+            partner.say(partner.answer(partner.hear()[1], {}, ListProcesses))
+            self.begin(partner)
+            rest[1](partner)
+
+        folder = tempfile.mkdtemp(prefix="papa-test-")
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "s")
+        self.addCleanup(PlayedKernel(first, second, path=path).end)
+        self.addCleanup(self.told.set)
+        watcher = Papa(path).watch_processes(cursor="ship")
+        self.addCleanup(watcher._abandon)
+        self.assertEqual(watcher.read_items(), [self.ONE])
+        return watcher
+
+    @staticmethod
+    def begin(partner: Partner) -> None:
+        """Hear a request to watch, and answer it."""
+        begun = schema.to_box(Watching(watch=7, count=1, processes={}))
+        partner.say(partner.answer_with(partner.hear()[1], begun))
+
+    def wait_ready(self, watcher: Watcher) -> None:
+        wait_readable(watcher)
+        self.assertTrue(watcher.ready)
+
+    @staticmethod
+    def hang_up(partner: Partner) -> None:
+        """Lose the connection."""
+
+    @staticmethod
+    def hear(partner: Partner) -> None:
+        """Say nothing until something, or the end, is heard."""
+        partner.hear()
+
+    def repeat(self, partner: Partner) -> None:
+        """Say what was not acknowledged, and something new only when it is known that it was."""
+        partner.say(push(self.ONE, 7))
+        self.assertEqual(partner.hear()[0], Acknowledge(watch=7, name="job", invocation="7@0.5", mark=3))
+        self.told.wait(PATIENCE)
+        partner.say(push(self.TWO, 7))
+
+    def test_nothing_new(self) -> None:
+        """A read that select has called for returns though all that comes is known already; that is acknowledged."""
+        watcher = self.watch(self.hang_up, self.repeat)
+        for _ in ("lost", "repeated"):
+            self.wait_ready(watcher)
+            self.assertEqual(watcher.read(), self.NOTHING)
+        self.assertFalse(watcher.ready)
+        self.assertFalse(is_readable(watcher))
+        self.told.set()
+        self.assertEqual(watcher.read_items(), [self.TWO])
+
+    def test_nothing_at_all(self) -> None:
+        """It returns though nothing comes: what was read has gone, or somebody else has acknowledged it."""
+        watcher = self.watch(self.hang_up, self.hear)
+        self.wait_ready(watcher)
+        self.assertEqual(watcher.read_items(), [])
+        self.assertFalse(watcher.ready)
+
+    def test_nothing_to_acknowledge(self) -> None:
+        """So it does where everything was acknowledged before."""
+        watcher = self.watch(self.hear, self.hear)
+        watcher.acknowledge()
+        self.wait_ready(watcher)
+        self.assertEqual(watcher.read_items(), [])
+        self.assertFalse(watcher.ready)
+
+    def test_acknowledged_meanwhile(self) -> None:
+        """Where the acknowledgement finds the connection lost, select tells of what comes behind it, also if known."""
+        watcher = self.watch(self.hang_up, self.repeat)
+        self.wait_ready(watcher)
+        watcher.acknowledge()
+        self.wait_ready(watcher)
+        self.assertEqual(watcher.read_items(), [])
+        self.assertFalse(watcher.ready)
+        self.told.set()
+        self.wait_ready(watcher)
+        self.assertEqual(watcher.read_items(), [self.TWO])

@@ -264,6 +264,7 @@ class KilledTests(AnchoredTestCase):
             self.assertEqual([each.number for each in events.read()], [1])
             self.kill()
             self.client.set("b", "2")
+            self.assertEqual(events.read(), [])
             self.assertEqual([(each.number, each.name) for each in events.read()], [(2, "b")])
 
     def test_ends_in_order(self) -> None:

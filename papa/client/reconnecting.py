@@ -127,9 +127,10 @@ class Reconnecting:
 
     def _serve(self, link: Link) -> None:
         self._link = link
-        waiting, self._waiting = self._waiting, {}
-        for each in waiting:
-            each.callback(link)
+        for each in list(self._waiting):
+            # One of them may cancel another.
+            if self._waiting.pop(each, None) is not None:
+                each.callback(link)
 
     def _fail_waiting(self, error: Error, failures: int | None = None) -> None:
         """Tell those who wait for no more failures than these; all of them by default."""

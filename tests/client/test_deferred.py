@@ -287,6 +287,19 @@ class ReconnectionTests(MemoryTestCase):
         self.pass_time(1)
         self.assertIsNone(self.result(self.kernel.get("x")))
 
+    def test_cancelled_by_another(self) -> None:
+        """One that waits for a connection may cancel another when it gets it; the rest are asked, now and later."""
+        self.papa.cut()
+        refused, cancelled, got = self.kernel.take_socket("other", 0), self.kernel.get("x"), self.kernel.get("x")
+        refused.addErrback(lambda failure: cancelled.cancel())
+        self.pass_time(1)
+        self.failureResultOf(cancelled, CancelledError)
+        self.assertIsNone(self.successResultOf(got))
+        self.papa.cut()
+        later = self.kernel.get("x")
+        self.pass_time(1)
+        self.assertIsNone(self.successResultOf(later))
+
     def test_closed(self) -> None:
         """After it was closed everything fails at once, what was asked before as well; closing again does no harm."""
         self.papa.deaf = True

@@ -184,6 +184,9 @@ class Link(amp.BinaryBoxProtocol):
             if isinstance(answer, Watching):
                 self._listener(answer)
             elif isinstance(answer, Lent):
+                if answer.descriptor not in self._descriptors:
+                    self._miss(question)
+                    return
                 answer = self._received(answer, wanted=not question.answer.called)
         except Error:
             question.answer.errback()
@@ -192,14 +195,18 @@ class Link(amp.BinaryBoxProtocol):
 
     def _received(self, lent: Lent, *, wanted: bool) -> Lent:
         """Something lent has come; nobody wants it any more if the question was cancelled."""
-        try:
-            descriptor: int = self._getDescriptor(lent.descriptor)
-        except KeyError:
-            raise BadRequest("The kernel lent something, and no descriptor came with it") from None
+        descriptor: int = self._getDescriptor(lent.descriptor)
         self.tell(Received())
         if not wanted:
             os.close(descriptor)
         return replace(lent, descriptor=descriptor)
+
+    def _miss(self, question: _Question) -> None:
+        """Something lent has not come."""
+        failure = Failure(LimitReached("No descriptor came with what was lent: this process may have too many open"))
+        # The kernel counts it all the same: all later ones would be taken for others.
+        self.hang_up()
+        self.when_lost().addCallback(lambda _: question.answer.errback(failure))
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """A descriptor has come; it is not for children."""

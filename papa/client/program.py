@@ -320,11 +320,16 @@ class Connection:
             raise ConnectionLost("Lost connection")
 
     def _received(self, size: int = READ_SIZE) -> bytes:
-        """Some bytes; a descriptor that comes beside them is kept under the number that it has on this connection."""
+        """
+        Some bytes; a descriptor that comes beside them is kept under the number that it has on this connection.
+
+        @raise LimitReached: if there is no room for it; the connection is then lost.
+        """
         beside: list[tuple[int, int, bytes]] = []
+        flags = 0
         try:
             if self._sock.family == socket.AF_UNIX:
-                data, beside, _, _ = self._sock.recvmsg(size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
+                data, beside, flags, _ = self._sock.recvmsg(size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
             else:
                 data = self._sock.recv(size)
         except TimeoutError:
@@ -335,6 +340,10 @@ class Connection:
             for (descriptor,) in struct.iter_unpack("i", packed):
                 self._descriptors[self._came] = descriptor
                 self._came += 1
+        if flags & socket.MSG_CTRUNC:
+            # The kernel counts what did not come: all later ones would be taken for others.
+            self._sock.shutdown(socket.SHUT_RDWR)
+            raise LimitReached("There is no room for a descriptor that was lent: this process has too many open")
         if not data:
             raise ConnectionLost("Lost connection")
         return data

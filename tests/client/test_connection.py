@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -393,19 +394,26 @@ class LendingTests(PlayedTestCase):
 
     RECORD = Socket(name="web", family="inet", type="stream", backlog=5, host="127.0.0.1", port=1)
 
-    def lending(self, part: Callable[[Partner, bytes], None]) -> Connection:
-        """A connection on which something is lent; a part plays what the answer would be."""
+    def serve(self, *parts: Callable[[Partner, bytes], None]) -> str:
+        """A kernel that lends something on each connection; a part plays what the answer would be."""
         folder = tempfile.mkdtemp(prefix="papa-test-")
         self.addCleanup(shutil.rmtree, folder)
         path = os.path.join(folder, "s")
 
-        def whole(partner: Partner) -> None:
-            partner.say(GREETING)
-            box = partner.hear()[1]
-            part(partner, partner.answer(box, Lent(descriptor=0, record=self.RECORD), LendSocket))
+        def whole(part: Callable[[Partner, bytes], None]) -> Callable[[Partner], None]:
+            def play(partner: Partner) -> None:
+                partner.say(GREETING)
+                box = partner.hear()[1]
+                part(partner, partner.answer(box, Lent(descriptor=0, record=self.RECORD), LendSocket))
 
-        self.addCleanup(PlayedKernel(whole, path=path).end)
-        connection = Connection(Location(path=path), PATIENCE)
+            return play
+
+        self.addCleanup(PlayedKernel(*map(whole, parts), path=path).end)
+        return path
+
+    def lending(self, part: Callable[[Partner, bytes], None]) -> Connection:
+        """A connection on which something is lent."""
+        connection = Connection(Location(path=self.serve(part)), PATIENCE)
         self.addCleanup(connection.close)
         return connection
 
@@ -449,6 +457,25 @@ class LendingTests(PlayedTestCase):
         connection = self.lending(part)
         error = self.assertRaises(BadRequest, connection.lend, LendSocket(name="web"))
         self.assertIn("no descriptor came with it", str(error))
+
+    def test_no_room(self) -> None:
+        """One that there is no room for is refused; the next goes over another connection, on which numbers agree."""
+
+        def part(partner: Partner, answer: bytes) -> None:
+            partner.lend(answer, lent.fileno())
+            partner.hear()
+
+        lent = socket.socket()
+        self.addCleanup(lent.close)
+        papa = Papa(self.serve(part, part))
+        self.addCleanup(papa.close)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            self.assertRaises(LimitReached, papa.lend_socket, "web")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        papa.lend_socket("web").close()
 
 
 class BatchTests(PlayedTestCase):

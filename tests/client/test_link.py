@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from papa.client.link import Link, LinkFactory
 from papa.commands import Get, LendSocket, ListValues, Set, TakeSocket, WatchProcesses
-from papa.errors import BadRequest, ConnectionLost, NotAllowed, NotFound, Unreachable, Unsayable
+from papa.errors import BadRequest, ConnectionLost, LimitReached, NotAllowed, NotFound, Unreachable, Unsayable
 from papa.records import Lent, Output, Socket
 from papa.wire import program
 from papa.wire.boxes import Box, serialize
@@ -313,10 +313,13 @@ class DescriptorTests(LinkTestCase):
         os.close(self.writing)
 
     def test_lent_without_a_descriptor(self) -> None:
-        """A kernel that lends nothing is not believed."""
+        """Where nothing came that is said, and the next goes over another connection, on which numbers agree."""
         asked = self.ask(LendSocket(name="web"))
         self.say(self.lent(self.asked()[0]))
-        self.failureResultOf(asked, BadRequest)
+        self.assertNoResult(asked)
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.failureResultOf(asked, LimitReached)
         os.close(self.writing)
 
     def test_cancelled(self) -> None:

@@ -84,6 +84,7 @@ class PrivateKernel:
             if self._lifeline >= 0:
                 os.close(self._lifeline)
                 self._lifeline = -1
+        self._process.terminate()  # A forked copy of this process may hold its lifeline open.
         try:
             self._process.wait(timeout=_END_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -207,3 +207,20 @@ class OwnerTests(PrivateTestCase):
             client.set("x", "1")
             self.assertEqual(client.get("x"), "1")
             self.assertTrue(os.path.exists(kernel._folder))
+
+    def test_ends_in_order_beside_a_fork(self) -> None:
+        """A forked copy of the process that lives on does not keep it."""
+        self.debug()
+        client = Papa()
+        [kernel] = Papa._private.values()
+        reading, writing = os.pipe()
+        if not (pid := os.fork()):
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+        os.close(reading)
+        client.close()
+        kernel.end()
+        self.assertEqual(kernel._process.returncode, 0)
+        os.close(writing)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)

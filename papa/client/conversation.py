@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation"]
 
-#: After how many seconds a kernel that has no room is asked again.
+#: After how many seconds a kernel that has no room, or hangs up before it greets, is asked again.
 _SHORTLY = 0.05
 
 _Result = TypeVar("_Result")
@@ -95,6 +95,7 @@ class Conversation:
                     # Lost before the greeting: it was just about to end, and perhaps another goes on from it.
                     if time.monotonic() > deadline:
                         raise
+                    time.sleep(_SHORTLY)
                 except OSError:
                     if not start or self._kernel:
                         raise

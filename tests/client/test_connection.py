@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
@@ -245,6 +246,17 @@ class GreetingTests(PlayedTestCase):
         self.assertEqual(str(error), f"Nobody greets at {location} within 0.2 seconds")
         kernel.end()
         self.assertEqual(heard, [b""])
+
+    def test_hung_up_again_and_again(self) -> None:
+        """Whoever hangs up before the greeting is asked again, but not as fast as can be."""
+
+        def hang_up(partner: Partner) -> None:
+            pass
+
+        location = self.play(hang_up, hang_up, hang_up, lambda partner: partner.say(GREETING))
+        begun = time.monotonic()
+        Papa(location.port, connection_timeout=PATIENCE).close()
+        self.assertGreater(time.monotonic() - begun, 0.1)
 
     def test_failure_leaves_no_descriptor(self) -> None:
         """A conversation that does not begin closes its socket: the other side sees it end."""

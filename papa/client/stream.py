@@ -193,13 +193,17 @@ class RemoteStream(ABC, Generic[_Item]):
         self._end(None)
         self._items.clear()
         link, self._link = self._link, None
-        if link is not None and link.alive:
-            if self._paused:
-                link.transport.resumeProducing()
-            with suppress(Error, defer.TimeoutError):
-                asked = Deferred.fromCoroutine(link.ask(StopWatching(watch=self._number)))
-                await asked.addTimeout(PATIENCE, self._clock)
-        await self._reconnecting.close()
+        try:
+            if link is not None and link.alive:
+                if self._paused:
+                    link.transport.resumeProducing()
+                with suppress(Error, defer.TimeoutError):
+                    asked = Deferred.fromCoroutine(link.ask(StopWatching(watch=self._number)))
+                    await asked.addTimeout(PATIENCE, self._clock)
+        finally:
+            # Also when this is cancelled; but what is thrown away may wait for nothing.
+            closed = Deferred.fromCoroutine(self._reconnecting.close())
+        await closed
 
     def _end(self, failure: Error | None) -> None:
         if not self._over:

@@ -200,9 +200,11 @@ class RemoteWatch(RemoteStream[Item]):
                 self._note(safe.name, reading, known=True)
 
     async def _stop(self) -> None:
-        await super()._stop()
-        for name, reading in list(self._readings.items()):
-            self._note(name, reading, known=False)
+        try:
+            await super()._stop()
+        finally:
+            for name, reading in list(self._readings.items()):
+                self._note(name, reading, known=False)
 
 
 class RemoteEvents(RemoteStream[Happened]):

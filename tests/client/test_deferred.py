@@ -464,6 +464,22 @@ class WatchTests(MemoryTestCase):
         self.pass_time(0)
         self.successResultOf(again)
 
+    def test_stopping_is_cancelled(self) -> None:
+        """Who waits no longer for a kernel that takes no note has the watch ended all the same, for good."""
+        self.start().exit(0)
+        watch = self.kernel.watch_processes("job")
+        end = self.result(watch.__anext__())
+        self.papa.deaf = True
+        noted, stopping = watch.acknowledge(end), watch.stop()
+        stopping.cancel()
+        self.failureResultOf(stopping, CancelledError)
+        self.assertFalse(self.successResultOf(noted))
+        self.pass_time(0)
+        self.papa.deaf = False
+        self.papa.cut()
+        self.pass_time()
+        self.assertEqual(len(self.papa.attendance.guests), 1)
+
     def test_in_a_context(self) -> None:
         """A context stops it, also when the reader fails."""
         self.start().print(b"x")

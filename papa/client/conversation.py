@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation"]
 
-#: After how many seconds a kernel that has no room, or hangs up before it greets, is asked again.
+#: After how many seconds a kernel that could not serve is asked again.
 _SHORTLY = 0.05
 
 _Result = TypeVar("_Result")
@@ -213,13 +213,12 @@ class Conversation:
                     self.take_back(connection)
                     return None
                 connection.begin_watch(request)
-            except (ConnectionLost, NotFound, LimitReached) as error:
+            except (ConnectionLost, NotFound, LimitReached):
                 # Killed again, or something was removed just now, or papa has no room for a moment.
                 self.discard(connection)
                 if time.monotonic() > deadline:
                     raise
-                if isinstance(error, LimitReached):
-                    time.sleep(_SHORTLY)
+                time.sleep(_SHORTLY)
                 continue
             except BaseException:
                 self.discard(connection)

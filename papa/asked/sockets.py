@@ -98,6 +98,7 @@ Examples:
                 raise BadRequest("interface= needs the name of a network interface, as eth0")
         if self.type == "seqpacket":
             raise BadRequest("seqpacket is a type of unix sockets; inet sockets are stream or dgram")
+        checks.no_nul([self.host or ""], "host")
         if not self.host:
             hosts = {"inet": ("127.0.0.1", "0.0.0.0"), "inet6": ("::1", "::")}[self.family]  # noqa: S104 - as in 1.0.6
             object.__setattr__(self, "host", hosts[self.interface is not None])

@@ -230,7 +230,8 @@ class MakeSocketTests(SynchronousTestCase):
             self.assertIn("requires path=", self.refused(path=path))
         self.assertIn("requires path=", self.refused(family="unix"))
         self.assertIn("must be an absolute path, not 'x.sock'", self.refused(path="x.sock"))
-        self.assertIn("cannot hold a NUL", self.refused(path="/x\0y"))
+        for name in ("path", "host", "interface"):
+            self.assertIn("cannot hold a NUL", self.refused(**{name: "/x\0y"}))
 
     def test_refuses_what_belongs_to_the_other_family(self) -> None:
         """Fields of the two kinds of family do not mix."""

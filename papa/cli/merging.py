@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from papa.client.blocking import Papa, Watcher
+from papa.client.progress import behind
 from papa.records import Closed, Hole, Item, Output
 
 __all__ = ["Merged"]
@@ -70,14 +71,7 @@ class Merged:
 
     def _rest(self, item: Item) -> Item | None:
         """What of it was not there before."""
-        if isinstance(item, Closed):
-            return item
-        new = item.mark - self._marks.get(item.invocation, 0)
-        if new <= 0:
-            return None
-        if isinstance(item, Output):
-            return replace(item, data=item.data[-new:])
-        return replace(item, size=min(new, item.size))
+        return item if isinstance(item, Closed) else behind(item, self._marks.get(item.invocation, 0))
 
 
 def _make_room(connections: int) -> None:

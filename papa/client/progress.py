@@ -6,9 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from papa.commands import WatchProcesses
-from papa.records import Closed, Hole, Item
+from papa.records import Closed, Hole, Item, Output
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "behind"]
+
+
+def behind(piece: Output | Hole, mark: int) -> Output | Hole | None:
+    """What of a piece lies behind a mark; L{None} if nothing does."""
+    size = piece.mark - mark
+    if size <= 0:
+        return None
+    if isinstance(piece, Hole):
+        return piece if size >= piece.size else replace(piece, size=size)
+    return piece if size >= len(piece.data) else replace(piece, data=piece.data[-size:])
 
 
 class Progress:
@@ -41,13 +51,10 @@ class Progress:
                     self._ended.add(item.invocation)
                     new.append(item)
                 continue
-            size = item.mark - self._marks.get(item.invocation, 0)
-            if size > 0:
+            rest = behind(item, self._marks.get(item.invocation, 0))
+            if rest is not None:
                 self._marks[item.invocation] = item.mark
-                if isinstance(item, Hole):
-                    new.append(replace(item, size=min(item.size, size)))
-                else:
-                    new.append(replace(item, data=item.data[-size:]))
+                new.append(rest)
         return new
 
     def left(self, held: Iterable[str]) -> WatchProcesses | None:

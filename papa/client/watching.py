@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 
 from papa.client.link import Link
+from papa.client.progress import behind
 from papa.client.stream import RemoteStream
 from papa.commands import ListProcesses, WatchEvents, WatchProcesses
 from papa.errors import Error, LimitReached, NotFound, fell_behind
@@ -145,14 +146,12 @@ class RemoteWatch(RemoteStream[Item]):
                 self._tell(item.name, reading)
             came_before, reading.end_received = reading.end_received, True
             return None if came_before else item
-        before = reading.received
-        if item.mark <= before:
+        rest = behind(item, reading.received)
+        if rest is None:
             self._tell(item.name, reading)
-            return None
-        reading.received = item.mark
-        if isinstance(item, Hole):
-            return replace(item, size=min(item.size, item.mark - before))
-        return replace(item, data=item.data[-(item.mark - before) :])
+        else:
+            reading.received = item.mark
+        return rest
 
     def _give(self, item: Item) -> None:
         reading = self._reading_of(item)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from papa.commands import ListSockets, MakeSocket, TakeSocket
-from papa.errors import AlreadyDiffers, BadRequest, NotFound, SocketFailed
+from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotFound, SocketFailed
 from papa.interfaces import IEventObserver, IHeldSocket, ILedger, ISocketDriver
 from papa.kernel.remembered import from_ledger, to_ledger
 from papa.kernel.sameness import differences
@@ -110,10 +110,18 @@ class Sockets:
             self._paths.setdefault(entry.request.path, entry.request.name)
 
     def restore(self, entries: Mapping[str, Any]) -> None:
-        """Hold again what the ledger knows of."""
-        for entry in entries.values():
+        """Hold again what the ledger knows of; what is no longer there is forgotten."""
+        for name, entry in entries.items():
             request = from_ledger(MakeSocket, entry["request"])
-            self._add(_Entry(request=request, held=self._driver.adopt(request, entry["fileno"])))
+            try:
+                held = self._driver.adopt(request, entry["fileno"])
+            except SocketFailed:
+                # All else is not to be lost with it.
+                with suppress(LimitReached):
+                    self._ledger.remove(_SOCKET, name)
+                self._events.happened(Event(kind="socket-removed", name=name))
+            else:
+                self._add(_Entry(request=request, held=held))
 
     def list(self, request: ListSockets) -> dict[str, Socket]:
         """The sockets that a request selects."""

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papa.commands import (
     Get,
     ListCursors,
+    ListSockets,
     MoveCursor,
     RemoveCursors,
     RemoveProcesses,
@@ -61,6 +62,18 @@ class HeldTests(SynchronousTestCase):
         self.assertEqual(again, job)
         with self.assertRaises(AlreadyDiffers):
             self.house.make("job", "b")
+
+    def test_what_is_no_longer_there(self) -> None:
+        """A socket that nobody holds any more is forgotten, and its name free; all else stays."""
+        for name in ("web", "other"):
+            self.house.socket(name)
+        self.house.sockets.bound.popitem()
+        self.house.diary.read()
+        for _ in range(2):
+            self.house.succeed()
+            self.assertEqual(list(self.house.kernel.list_sockets(ListSockets())), ["web"])
+        self.assertEqual(self.house.diary.read(), [("socket-removed", "other", None)])
+        self.house.socket("other")
 
     def test_what_was_removed(self) -> None:
         """What was removed does not come back."""

@@ -33,7 +33,11 @@ class IHolder(Interface):
     """Holds descriptors beyond the life of papa; what it holds under a key are duplicates."""
 
     def hold(key: str, descriptors: Sequence[int]) -> None:
-        """Hold these, in place of what was held under the key."""
+        """
+        Hold these, in place of what was held under the key.
+
+        @raise LimitReached: if they cannot be held now.
+        """
 
     def take(key: str) -> Sequence[int]:
         """Those that were held by the papa before: the caller's now, and still held; none if nothing is."""
@@ -138,6 +142,7 @@ class ISocketDriver(Interface):
         Bind, and listen where the type has it.
 
         @raise SocketFailed: if the system refuses; nothing is left behind.
+        @raise LimitReached: if whoever is to go on cannot be given it now.
         """
 
     def adopt(spec: MakeSocket, fileno: int | None) -> IHeldSocket:
@@ -154,6 +159,7 @@ class ISocketDriver(Interface):
         @param descriptor: stays the caller's; the driver holds a duplicate.
         @return: what would have made such a socket, and the socket.
         @raise SocketFailed: if it is no bound socket of a kind that papa holds.
+        @raise LimitReached: as L{hold}.
         """
 
 

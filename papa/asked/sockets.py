@@ -30,6 +30,7 @@ class MakeSocket(Command):
     refusals = (
         (AlreadyDiffers, "the name is held, with other parameters; it says which"),
         (SocketFailed, "the system does not give the address, or something else is at the path"),
+        (LimitReached, "the anchor cannot be given it now"),
     )
     repeatable = True
     help = """\
@@ -154,6 +155,7 @@ class TakeSocket(Command):
         (AlreadyDiffers, "the name is held"),
         (NotAllowed, "the connection is not a Unix socket"),
         (SocketFailed, "what came is no bound socket of a kind that papa holds"),
+        (LimitReached, "the anchor cannot be given it now"),
     )
     on_console = False
     takes = True

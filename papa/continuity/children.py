@@ -21,7 +21,7 @@ from papa.drivers.children import READ_SIZE, Child, OutputPipe, Pipes, captured_
 from papa.drivers.crowd import Crowd
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import inheritable_environment
-from papa.errors import SpawnFailed
+from papa.errors import LimitReached, SpawnFailed
 from papa.interfaces import IChildDriver, IChildObserver
 
 __all__ = ["AnchoredChild", "AnchoredChildren"]
@@ -162,7 +162,7 @@ class AnchoredChild(Child):
             size = self.tape.record(reader.fd, reader.name, self._wall())
         except BlockingIOError:
             return None
-        except OSError as error:
+        except (OSError, LimitReached) as error:
             self._log.error(
                 "no room for what process {pid} prints: it waits ({error})", pid=self.child_pid, error=error
             )

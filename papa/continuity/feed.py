@@ -39,7 +39,7 @@ class Feed:
 
     def __init__(self, made: Callable[[list[int]], object], files: Iterable[int] = ()) -> None:
         """
-        @param made: is given the file as soon as it is there, before anything is to be sent.
+        @param made: is given the file as soon as it is there, before anything is to be sent; may raise L{LimitReached}.
         @param files: that of another kernel.
         """
         self._made = made
@@ -86,11 +86,11 @@ class Feed:
         try:
             os.lseek(file, _PAGE, os.SEEK_SET)
             os.pwrite(file, _HEAD.pack(_PAGE, False), 0)
-        except OSError:
+            self._made([file])
+        except (OSError, LimitReached):
             os.close(file)
             raise
         self._file = file
-        self._made([file])
 
     def _note(self, end: int, *, closes: bool) -> None:
         # Within a page, which is written as a whole or not at all.

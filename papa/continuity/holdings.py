@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from twisted.logger import Logger
@@ -23,20 +24,34 @@ class Holdings:
     def __init__(self) -> None:
         self._held: dict[str, tuple[list[int], bool]] = {}
 
-    def hold(self, key: str, descriptors: Sequence[int], *, stays: bool = False) -> None:
+    @contextmanager
+    def held(self, key: str, descriptors: Sequence[int], *, stays: bool = False) -> Iterator[None]:
         """
         Keep these, in place of what was kept under the key, and where that stood among the others.
 
+        If the body fails all is as it was.
+
         @param stays: they stay open as they are until they are dropped, so that no duplicates are needed.
+        @raise OSError: if there are no descriptors left for that.
         """
-        before = self._held.get(key)
+        kept = list(descriptors) if stays else _duplicates(descriptors)
         try:
-            self._held[key] = (list(descriptors) if stays else _duplicates(descriptors), stays)
+            yield
+        except BaseException:
+            _close(kept, stays)
+            raise
+        before = self._held.get(key, ([], True))
+        self._held[key] = (kept, stays)
+        _close(*before)
+
+    def hold(self, key: str, descriptors: Sequence[int], *, stays: bool = False) -> None:
+        """Keep what the anchor holds already, as L{held}; nothing if there are no descriptors left for that."""
+        try:
+            with self.held(key, descriptors, stays=stays):
+                pass
         except OSError as error:
-            self._held[key] = ([], True)
+            self.drop(key)
             self._log.error("{key} would be lost with the anchor: {error}", key=key, error=error)
-        if before is not None:
-            _close(*before)
 
     def drop(self, key: str) -> None:
         """Keep these no more."""

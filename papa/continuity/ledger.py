@@ -87,7 +87,8 @@ class Ledger:
 
     def __init__(self, replaced: Callable[[int], object], descriptor: int | None = None) -> None:
         """
-        @param replaced: is given the descriptor of each new file; whoever is to go on must have it.
+        @param replaced: is given the descriptor of each new file; whoever is to go on must have it. If it raises
+            L{LimitReached} the file before stays in force.
         @param descriptor: the file of another kernel.
         @raise NotAllowed: if that kernel was of a version whose records this one does not know.
         """
@@ -186,18 +187,18 @@ class Ledger:
             self._copy = _Copy(self._log)
             while not self._copy.some():
                 pass
+            self._replace(self._copy)
         except LimitReached:
             self._copy_no_more()
             return False
-        self._replace(self._copy)
         return True
 
     def _replace(self, copy: _Copy) -> None:
         """The copy is complete; until now the file before was in force."""
+        if self._in_force:
+            self._replaced(copy.log.descriptor)
         old, self._log, self._copy = self._log, copy.log, None
         copy.end()
-        if self._in_force:
-            self._replaced(self._log.descriptor)
         old.close()
 
     def _copy_no_more(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 from collections import deque
@@ -29,7 +30,7 @@ from papa.continuity.strays import end_strays
 from papa.daemon.systemd import store_size
 from papa.drivers.numbering import moved, reserved
 from papa.drivers.starting import explain
-from papa.errors import SpawnFailed
+from papa.errors import LimitReached, SpawnFailed
 from papa.interfaces import IHolder, ILine
 
 __all__ = ["AnchorLink"]
@@ -44,6 +45,8 @@ _FOR_CLIENTS: Final = 4
 _TURN: Final = 16
 #: How long descriptors that are on their way take at most to arrive, about, in seconds.
 _SHORTLY: Final = 0.001
+#: How long all others wait for that when something is to be held, in seconds.
+_PATIENCE: Final = 0.1
 
 
 @implementer(IHolder, ILine, IReadDescriptor)
@@ -133,9 +136,18 @@ class AnchorLink:
         self._send({"do": "goodbye"})
 
     def hold(self, key: str, descriptors: Sequence[int], *, stays: bool = False) -> None:
-        """Hold these; C{stays} as L{Holdings.hold} has it."""
-        self._holdings.hold(key, descriptors, stays=stays)
-        self._send({"do": "hold", "key": key}, descriptors)
+        """
+        Hold these; C{stays} as L{Holdings.held} has it.
+
+        @raise LimitReached: if they cannot be held now; what was held under the key is still.
+        """
+        try:
+            with self._holdings.held(key, descriptors, stays=stays):
+                if self._channel is not None and self._hears:
+                    with suppress(ConnectionError):  # Its end will tell.
+                        _send_when_possible(self._channel, {"do": "hold", "key": key}, descriptors, _PATIENCE)
+        except OSError as error:
+            raise LimitReached(f"The anchor cannot be given {key} now: {error.strerror}") from error
 
     def place(self, numbers: Mapping[str, int]) -> None:
         """Have the first of what is held under each of these keys lie under that number, whatever lies there now."""
@@ -149,7 +161,7 @@ class AnchorLink:
                 descriptors[0] = moved(descriptors[0], number)
 
     def take(self, key: str, *, stays: bool = False) -> Sequence[int]:
-        """Those that the kernel before had; C{stays} as L{Holdings.hold} has it."""
+        """Those that the kernel before had; C{stays} as L{Holdings.held} has it."""
         taken = self._held.pop(key, ())
         if taken:
             self._holdings.hold(key, taken, stays=stays)
@@ -253,11 +265,11 @@ class AnchorLink:
         else:
             self._refused = refused
 
-    def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+    def _send(self, message: Mapping[str, Any]) -> None:
         """Tell the anchor; one that does not hear is replaced by one that is told everything."""
         if self._channel is not None and self._hears:
             try:
-                self._channel.send(message, descriptors)
+                self._channel.send(message)
             except OSError as error:
                 self._log.error("the anchor does not hear: {error}", error=error)
 
@@ -409,14 +421,21 @@ class AnchorLink:
             self._hand_over(message["hear"])
 
 
-def _send_when_possible(channel: Channel, message: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-    """Send what takes its turn among too many descriptors of this user that are on their way."""
+def _send_when_possible(
+    channel: Channel, message: Mapping[str, Any], descriptors: Sequence[int], patience: float = math.inf
+) -> None:
+    """
+    Send what takes its turn among too many descriptors of this user that are on their way.
+
+    @param patience: for how many seconds it is tried.
+    """
+    deadline = time.monotonic() + patience
     while True:
         try:
             channel.send(message, descriptors)
             return
         except OSError as error:
-            if error.errno != errno.ETOOMANYREFS:
+            if error.errno != errno.ETOOMANYREFS or time.monotonic() > deadline:
                 raise
             time.sleep(_SHORTLY)
 

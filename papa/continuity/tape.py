@@ -22,6 +22,7 @@ from typing import Final
 from zope.interface import implementer
 
 from papa.continuity.segments import SEGMENT, Segments, Spare, punch
+from papa.errors import LimitReached
 from papa.interfaces import ITape
 
 __all__ = ["Scratch", "Tape"]
@@ -106,7 +107,8 @@ class Tape:
 
     def __init__(self, scratch: Scratch, made: Callable[[list[int]], object], files: Iterable[int] = ()) -> None:
         """
-        @param made: is given the files as soon as they are there, before anything is in them.
+        @param made: is given the files as soon as they are there, before anything is in them; may raise
+            L{LimitReached}.
         @param files: of the tape of another kernel.
         """
         self._scratch = scratch
@@ -131,7 +133,7 @@ class Tape:
 
         @return: how many bytes that were; 0 at the end of the pipe.
         @raise BlockingIOError: if the pipe is empty.
-        @raise OSError: if there is no room.
+        @raise OSError: if there is no room; or L{LimitReached}.
         """
         if self._data < 0:
             if _has_ended(pipe):
@@ -145,14 +147,15 @@ class Tape:
         return self._segments.record(pipe, _MOST)
 
     def _make(self) -> None:
-        data = os.memfd_create("papa-output")
+        files: list[int] = []
         try:
-            index = os.memfd_create("papa-index")
-        except OSError:
-            os.close(data)
+            files.extend(map(os.memfd_create, ("papa-output", "papa-index")))
+            self._made(files)
+        except (OSError, LimitReached):
+            for file in files:
+                os.close(file)
             raise
-        self._open(data, index)
-        self._made([data, index])
+        self._open(*files)
 
     def note(self, number: int, end: int, stamp: float, channel: int) -> None:
         """An entry ends there. If there is no room to say so, nothing more is recorded before it is said."""
@@ -216,9 +219,9 @@ class Tape:
         for begin in range(mark, end, SEGMENT):
             os.pwrite(data, self._segments.read(begin, min(SEGMENT, end - begin)), begin)
         os.ftruncate(data, end)
+        self._made([data, index])
         self._segments.close()
         self._open(data, index)
-        self._made([data, index])
         for file in before:
             os.close(file)
 

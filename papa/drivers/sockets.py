@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from papa.commands import MakeSocket
@@ -15,7 +16,7 @@ from papa.drivers.holding import NobodyElse
 from papa.drivers.keepalive import keep_alive
 from papa.drivers.numbering import moved
 from papa.drivers.paths import SocketPath
-from papa.errors import Error, SocketFailed
+from papa.errors import Error, LimitReached, SocketFailed
 from papa.interfaces import IHeldSocket, IHolder, ISocketDriver
 
 __all__ = ["HeldSocket", "SystemSockets", "holder_key", "listen_tcp", "listen_unix"]
@@ -107,6 +108,8 @@ class _Duplicate(HeldSocket):
 class SystemSockets:
     """Makes real sockets."""
 
+    _log = Logger()
+
     def __init__(self, holder: IHolder | None = None) -> None:
         """
         @param holder: holds what is made beyond the life of papa; nobody does by default.
@@ -118,13 +121,18 @@ class SystemSockets:
         return self._shared(_hold_unix(spec) if spec.family == "unix" else _hold_inet(spec))
 
     def _shared(self, held: HeldSocket) -> HeldSocket:
-        held.share(self._holder)
+        try:
+            held.share(self._holder)
+        except LimitReached:
+            held.close()
+            raise
         return held
 
     def adopt(self, spec: MakeSocket, fileno: int | None) -> HeldSocket:
         """Go on with a socket that the papa before has held."""
         descriptors = self._holder.take(holder_key(spec.name))
         if not descriptors:
+            self._log.error("socket {name} was held, and is no longer", name=spec.name)
             raise SocketFailed(f"Socket {spec.name} was held, and is no longer")
         number, *lock = descriptors
         sock = socket.socket(fileno=moved(number, fileno))
@@ -141,10 +149,10 @@ class SystemSockets:
             raise SocketFailed(f"Cannot hold {name}: what came is no socket: {error.strerror}") from error
         try:
             spec = _described(name, sock)
-            return spec, self._shared(HeldSocket(spec, sock))
         except (OSError, Error) as error:
             sock.close()
             raise SocketFailed(f"Cannot hold {name}: {error}") from error
+        return spec, self._shared(HeldSocket(spec, sock))
 
 
 def holder_key(name: str) -> str:

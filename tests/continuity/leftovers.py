@@ -7,7 +7,23 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-__all__ = ["TidyTestCase"]
+from papa.errors import LimitReached
+
+__all__ = ["Refusing", "TidyTestCase"]
+
+
+class Refusing:
+    """Cannot hold what it is given first, and holds what it is given then: C{files}."""
+
+    def __init__(self) -> None:
+        self.files: list[int] = []
+        self._asked = False
+
+    def __call__(self, files: list[int]) -> None:
+        if not self._asked:
+            self._asked = True
+            raise LimitReached("not now")
+        self.files += files
 
 
 class TidyTestCase(SynchronousTestCase):

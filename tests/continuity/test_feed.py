@@ -13,7 +13,7 @@ from typing import Any
 
 from papa.continuity.feed import Feed
 from papa.errors import LimitReached
-from tests.continuity.leftovers import TidyTestCase
+from tests.continuity.leftovers import Refusing, TidyTestCase
 from tests.drivers.apart import apart
 
 
@@ -101,6 +101,16 @@ class FeedTests(TidyTestCase):
         self.assertEqual(
             apart(_without_room), ["There is no memory for this input", "There is no memory for this input", 3]
         )
+
+    def test_not_held(self) -> None:
+        """Nothing is to be sent from a file that nobody else holds: another is made for what comes next."""
+        made = Refusing()
+        self.feed = Feed(made)
+        before = len(os.listdir("/proc/self/fd"))
+        self.assertRaises(LimitReached, self.feed.add, b"lost", self.pipe)
+        self.assertEqual((self.feed.waiting, len(os.listdir("/proc/self/fd"))), (0, before))
+        self.feed.add(b"x", self.pipe)
+        self.assertEqual((self.feed.unsent(), len(made.files)), (b"x", 1))
 
     def test_killed(self) -> None:
         """Whenever a kernel is killed, all that it was done with is sent once, and of the rest all or nothing."""

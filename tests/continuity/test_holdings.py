@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -54,4 +55,15 @@ class HoldingsTests(SynchronousTestCase):
         """Without a descriptor left nothing is kept, and nobody else is disturbed."""
         self.holdings.hold("a", [self.pipe[0], 1 << 20])
         self.assertEqual(self.holdings.get("a"), [])
+        self.holdings.drop("a")
+
+    def test_not_held(self) -> None:
+        """What the anchor does not hold is not kept either, and what was kept before stays."""
+        self.holdings.hold("a", self.pipe[:1])
+        before = list(self.holdings.get("a"))
+        count = len(os.listdir("/proc/self/fd"))
+        for descriptors in (self.pipe, [1 << 20]):
+            with contextlib.suppress(OSError), self.holdings.held("a", descriptors):
+                raise OSError
+        self.assertEqual((self.holdings.get("a"), len(os.listdir("/proc/self/fd"))), (before, count))
         self.holdings.drop("a")

@@ -95,6 +95,29 @@ class LedgerTests(TidyTestCase):
         found = self.entries()["value"]
         self.assertEqual((len(found["kept"]), found["a"][:5]), (1000, "04999"))
 
+    def test_not_held(self) -> None:
+        """As long as nobody else can be given a new file, the one before is the one."""
+        refused = 0
+
+        def replaced(file: int) -> None:
+            nonlocal refused
+            if len(self.files) == 2 and refused < 2:
+                refused += 1
+                raise LimitReached("not now")
+            self.files.append(file)
+
+        self.patch(module, "_LEAST_WASTE", 100)
+        self.ledger = Ledger(replaced)
+        before = len(os.listdir("/proc/self/fd"))
+        for number in range(100):
+            self.ledger.put("value", "a", str(number))
+            self.assertEqual(self.ledger.descriptor, self.files[-1])
+            self.assertEqual(read_ledger(self.files[-1]), {"value": {"a": str(number)}})
+        self.assertEqual(refused, 2)
+        self.assertGreater(len(self.files), 3)
+        # Of the next copy.
+        self.assertLessEqual(len(os.listdir("/proc/self/fd")) - before, 2)
+
     def test_no_room(self) -> None:
         """When there is no memory the caller is told, and what was there stays."""
         told, entries = apart(_without_room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -18,8 +19,11 @@ from papa.continuity.link import AnchorLink
 from papa.errors import BadRequest, LimitReached, SpawnFailed
 from tests.continuity.leftovers import TidyTestCase
 from tests.daemon.test_systemd import EnvironTestCase
-from tests.drivers.apart import apart
+from tests.drivers.apart import apart, not_here
 from tests.drivers.contracts import spec
+
+#: A user without privileges.
+_NOBODY = 65534
 
 
 def _spec(**fields: Any) -> ChildSpec:
@@ -170,6 +174,29 @@ class ServingTests(LinkTestCase):
             self.told(),
             [({"do": "hold", "key": "a"}, 1), ({"do": "drop", "keys": ["a", "b"]}, 0), ({"do": "goodbye"}, 0)],
         )
+
+    def test_cannot_be_held(self) -> None:
+        """Too many descriptors of this user are on their way: it is refused, and what was held is still."""
+        refused, kept, told = apart(_crowded)
+        self.assertEqual((kept, told), ([["a"], True], ["a", "b"]))
+        self.assertEqual(
+            [why.partition(": ")[0] for why in refused], [f"The anchor cannot be given {key} now" for key in "ab"]
+        )
+
+    def test_no_number_left(self) -> None:
+        """Nor is anything held without a duplicate for the next anchor."""
+        self.assertRaises(LimitReached, self.link.hold, "a", [1 << 20])
+        self.assertEqual(self.told(), [])
+
+    def test_anchor_has_just_gone(self) -> None:
+        """What is held as the anchor goes is held by the next."""
+        self.anchor.close()
+        self.link.hold("a", [self.file()])
+        self.hear()
+        self.reactor.advance(0)
+        self.anchor.send({"hear": 55})
+        self.hear()
+        self.assertEqual([message.get("key") for message, _ in self.told()], ["a", None])
 
     def test_exits(self) -> None:
         """An exit is told once to who asked, and to nobody if that is not wanted any more."""
@@ -417,3 +444,27 @@ def _hardly_any() -> list[list[Any]]:
             pass
         found.append([said, asked])
     return found
+
+
+def _crowded() -> list[Any]:
+    ours, anchor = Channel.pair()
+    link = AnchorLink(ours, MemoryReactorClock(), print)  # type: ignore[arg-type]
+    link.hold("a", [0])
+    if not os.geteuid():
+        os.setuid(_NOBODY)  # Whoever has privileges may have any number of them on their way.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    with contextlib.ExitStack() as crowd:
+        ends = [crowd.enter_context(end) for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)]
+        with contextlib.suppress(OSError):
+            for _ in range(4):
+                socket.send_fds(ends[0], [b"x"], [0] * 32)
+            not_here("may have any number of descriptors on their way")
+        refused: list[str] = []
+        for key, descriptor in (("a", 1), ("b", 0)):
+            try:
+                link.hold(key, [descriptor])
+            except LimitReached as error:
+                refused.append(str(error))
+    kept = list(link._holdings), os.path.sameopenfile(0, link._holdings.get("a")[0])
+    link.hold("b", [0])
+    return [refused, kept, [(anchor.receive(wait=False) or [{}])[0].get("key") for _ in range(2)]]

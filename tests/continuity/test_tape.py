@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from papa.continuity.tape import Scratch, Tape
+from papa.errors import LimitReached
 from papa.kernel.journal import Journal
 from papa.records import STDERR, STDOUT
 from tests.continuity.golden.making import long_tape
-from tests.continuity.leftovers import TidyTestCase
+from tests.continuity.leftovers import Refusing, TidyTestCase
 from tests.drivers.apart import apart
 from tests.kernel import test_journal
 
@@ -116,6 +117,16 @@ class TapeTests(TidyTestCase):
         self.write(b"abc")
         self.assertEqual(self.tape.record(self.reading, STDOUT, 1.0), 3)
         self.assertEqual(sizes, [0, 0])
+
+    def test_not_held(self) -> None:
+        """Nothing is put into files that nobody else holds: it waits in the pipe for others."""
+        made = Refusing()
+        self.tape = Tape(self.scratch, made)
+        self.write(b"abc")
+        before = len(os.listdir("/proc/self/fd"))
+        self.assertRaises(LimitReached, self.tape.record, self.reading, STDOUT, 1.0)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual((self.tape.record(self.reading, STDOUT, 1.0), len(made.files)), (3, 2))
 
     def test_empty_and_ended(self) -> None:
         """An empty pipe is told from one that has come to its end."""

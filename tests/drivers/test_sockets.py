@@ -14,14 +14,17 @@ import stat
 import struct
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa.commands import MakeSocket
+from papa.drivers.holding import NobodyElse
 from papa.drivers.memory import MemorySockets
 from papa.drivers.sockets import HeldSocket, SystemSockets, listen_tcp, listen_unix
-from papa.errors import SocketFailed
+from papa.errors import LimitReached, SocketFailed
 from tests.drivers.apart import apart, not_here
 from tests.drivers.contracts import SocketsContract, socket_request
 from tests.support import PATIENCE
@@ -397,6 +400,34 @@ class ExhaustionTests(SynchronousTestCase):
                 self.assertEqual((refusal, leaked), ("SocketFailed", []), (kind, message))
                 self.assertIn("Too many open files", message)
                 self.assertEqual(files, ["s"] if kind == "dead" else [], (kind, message))
+
+
+class _Full(NobodyElse):
+    """Has no room for anything more."""
+
+    def hold(self, key: str, descriptors: Sequence[int]) -> None:
+        raise LimitReached("not now")
+
+
+class HolderTests(RealSocketsTestCase):
+    """Sockets that somebody else is to hold as well."""
+
+    def test_not_held(self) -> None:
+        """One that nobody could go on with is not there: it is refused, and nothing is left behind."""
+        full = SystemSockets(_Full())
+        before = descriptors()
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            self.assertRaises(LimitReached, full.take, "taken", bound.fileno())
+        self.assertRaises(LimitReached, full.hold, MakeSocket(name="web", port=0))
+        self.assertRaises(LimitReached, full.hold, MakeSocket(name="s", path=self.path()))
+        self.assertEqual((descriptors(), os.path.exists(self.path())), (before, False))
+
+    def test_no_longer_held(self) -> None:
+        """That it has gone is said in the log."""
+        with capturedLogs() as logs:
+            self.assertRaises(SocketFailed, SystemSockets().adopt, MakeSocket(name="web", port=0), 64)
+        self.assertEqual(list(map(formatEvent, logs)), ["socket web was held, and is no longer"])
 
 
 class ListenTcpTests(SynchronousTestCase):

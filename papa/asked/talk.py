@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from papa import parameters
+from papa.asked import checks
 from papa.asked.command import Command
 from papa.errors import NotAllowed, UnknownCommand
 
@@ -62,3 +63,6 @@ cannot, nothing happens. Only a kernel at an anchor can give way to another."""
     python: str = parameters.option(
         "python", "the path of the Python to run it with; the same by default", hint="PATH", default=""
     )
+
+    def __post_init__(self) -> None:
+        checks.no_nul([self.python], "The path of a Python")

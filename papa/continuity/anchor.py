@@ -337,15 +337,18 @@ class Anchor:
 
     def _upgrade(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         """Start a successor, which is to say first whether it can go on with a copy of the state."""
-        if self._successor is not None:
-            kernel.say({"refused": "an upgrade is under way already"})
-            return
-        try:
-            self._successor = KernelProcess.started(message["argv"], (), (), self._limit)
-        except OSError as error:
-            kernel.say({"refused": f"cannot start it: {error}"})
-            return
-        self._successor.say({"rehearse": True}, descriptors, given=True)
+        refusal = "an upgrade is under way already"
+        if self._successor is None:
+            try:
+                self._successor = KernelProcess.started(message["argv"], (), (), self._limit)
+            except (OSError, ValueError) as error:
+                refusal = f"cannot start it: {error}"
+            else:
+                self._successor.say({"rehearse": True}, descriptors, given=True)
+                return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        kernel.say({"refused": refusal})
 
     def _rehearsed(self, kernel: KernelProcess, message: dict[str, Any], descriptors: list[int]) -> None:
         if kernel is not self._successor or self._kernel is None:

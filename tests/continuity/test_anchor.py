@@ -475,6 +475,30 @@ class UpgradeTests(AnchorTestCase):
         self.assertEqual(set(told), {"no", "an upgrade is under way already"})
         self.assertIn("refused", other)
 
+    def test_cannot_be_started(self) -> None:
+        """What no system could start is refused, too, as often as it is tried, and leaves nothing with the anchor."""
+        ask = "tell([0], do='upgrade', argv=[{0!r}]); said.append(hear()[0]['refused'])"
+        tried = "; ".join(ask.format(name) for name in ("/no/such", "/no\0such"))
+        first = (
+            f"tell(do='ready'); mine = f'/proc/{{os.getppid()}}/fd'; said = []; {tried}\n"
+            f"before = len(os.listdir(mine)); {tried}; say([said[2:], len(os.listdir(mine)) - before]); goodbye()"
+        )
+        self.assertEqual(self.end_of(first), 0)
+        ((refusals, more),) = self.said()
+        self.assertEqual([why.partition(":")[0] for why in refusals], ["cannot start it"] * 2)
+        self.assertEqual(more, 0)
+
+    def test_under_way_already(self) -> None:
+        """A second one at the same time leaves nothing with the anchor either."""
+        self.write("rehearsal", "say('begun'); hear()")
+        first = (
+            f"tell(do='ready'); {self.ask}\nwhile not os.path.exists(folder + '/said'): time.sleep(0.01)\n"
+            f"mine = f'/proc/{{os.getppid()}}/fd'; before = len(os.listdir(mine)); {self.ask}\n"
+            "say([hear()[0]['refused'], len(os.listdir(mine)) - before]); goodbye()"
+        )
+        self.assertEqual(self.end_of(first), 0)
+        self.assertEqual(self.said(), ["begun", ["an upgrade is under way already", 0]])
+
     def test_ends_at_the_rehearsal(self) -> None:
         """One that ends instead of an answer is refused for that; another can be tried then."""
         self.write("rehearsal", "os._exit(3)")

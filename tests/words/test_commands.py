@@ -28,6 +28,7 @@ from papa.commands import (
     RemoveValues,
     Set,
     TakeSocket,
+    Upgrade,
     WriteProcess,
 )
 from papa.errors import BadRequest
@@ -348,3 +349,12 @@ class ListTests(SynchronousTestCase):
         """A page has no less than no names; by default it has all."""
         self.assertEqual((ListProcesses().after, ListProcesses().most), ("", 0))
         self.assertRaises(BadRequest, ListProcesses, most=-1)
+
+
+class UpgradeTests(SynchronousTestCase):
+    """The next version."""
+
+    def test_refuses_a_nul(self) -> None:
+        """No Python has a NUL in its path."""
+        error = self.assertRaises(BadRequest, Upgrade, python="/bin/python\0")
+        self.assertIn("cannot hold a NUL", str(error))

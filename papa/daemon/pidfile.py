@@ -159,7 +159,7 @@ class PidLockFile:
     def _lock(self, descriptor: int) -> int | None:
         try:
             if not lock(descriptor):
-                return _read(descriptor)[0] or 0
+                return _owner(descriptor)
         except OSError as error:
             raise LockFailed(f"Cannot lock {self.file_name}: {error.strerror}") from error
         if not self._is_at_path(descriptor):
@@ -289,14 +289,14 @@ class PidLockFile:
 
     def owner(self) -> int | None:
         """
-        The pid of who has the lock; 0 where it has not said; L{None} if it is free.
+        The pid of who has the lock; 0 where it has not said, or that is another by now; L{None} if it is free.
 
         @raise LockFailed: if that cannot be seen.
         """
         try:
             with _opened(self.file_name) as descriptor:
                 if is_locked(descriptor):
-                    return _read(descriptor)[0] or 0
+                    return _owner(descriptor)
                 return _live_writer(descriptor)
         except PermissionError as error:
             raise LockFailed(f"Cannot look at {self.file_name}: {error.strerror}") from error
@@ -377,17 +377,38 @@ def _said_in(data: bytes) -> tuple[int | None, str | None]:
     return int(lines[0]), lines[1] if len(lines) > 1 else None
 
 
-def _live_writer(descriptor: int) -> int | None:
-    """
-    Who has written a file that is not locked, if that lives and does not lock its files.
+def _owner(descriptor: int) -> int:
+    """Whose a file is that is locked; 0 where that is not written yet, or the number is another's by now."""
+    pid, _ = _read(descriptor)
+    # The clock may have been moved since it was written.
+    return 0 if pid is None or (_began_later(pid, descriptor) and not _has_open(pid, descriptor)) else pid
 
-    A process that began after the file was written has only got the number of the one that wrote it.
-    """
+
+def _began_later(pid: int, descriptor: int) -> bool:
+    """Whether a process began after a file was written: then it has only got the number of the one that wrote it."""
+    began = started_at(pid)
+    return began is not None and began > os.fstat(descriptor).st_mtime + _SLACK
+
+
+def _has_open(pid: int, descriptor: int) -> bool:
+    """Whether a process has a file open, or it is not for us to see."""
+    file = os.fstat(descriptor)
+    try:
+        opened = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return True
+    for name in opened:
+        with suppress(OSError):
+            if os.path.samestat(file, os.stat(f"/proc/{pid}/fd/{name}")):
+                return True
+    return False
+
+
+def _live_writer(descriptor: int) -> int | None:
+    """Who has written a file that is not locked, if that lives and does not lock its files."""
     # Read once: between two reads somebody may take the lock, and empty the file.
     data = os.pread(descriptor, _LONGEST, 0)
     pid, _ = _said_in(data)
     if pid is None or not is_alive(pid) or _LOCKED.encode() in data:
         return None
-    began = started_at(pid)
-    written = os.fstat(descriptor).st_mtime
-    return None if began is not None and began > written + _SLACK else pid
+    return None if _began_later(pid, descriptor) else pid

@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import Any
 
-from papa.daemon import DaemonError, LockError, PidLockFile, Status, status, stop
+from papa.daemon import AlreadyLocked, DaemonError, LockError, PidLockFile, Status, status, stop
 from papa.daemon.identity import become
 from tests.daemon.programs import DaemonTestCase, need_root, runs
 from tests.daemon.test_pidfile import forked, leave
@@ -182,6 +182,27 @@ class StopTests(ControlTestCase):
         os.utime(self.file, (1e9, 1e9))
         self.assertIs(stop(self.file), False)
         self.assertTrue(runs(innocent.pid))
+
+    def test_number_of_another_and_a_lock(self) -> None:
+        """Nor is it touched while something that the daemon has forked keeps the lock."""
+        innocent = subprocess.Popen(["sleep", "1000"], env=self.environ)
+        self.addCleanup(innocent.wait)
+        self.addCleanup(innocent.kill)
+        lock = PidLockFile(self.file)
+        self.addCleanup(lock.forget)
+        lock.seal(innocent.pid)
+        os.utime(self.file, (1e9, 1e9))
+        self.assertEqual(status(self.file), Status(running=True))
+        self.assertRaises(DaemonError, stop, self.file)
+        self.assertTrue(runs(innocent.pid))
+        self.assertRaisesRegex(AlreadyLocked, "has not said which it is", PidLockFile(self.file).acquire)
+
+    def test_clock_was_moved(self) -> None:
+        """A daemon that seems to have begun after it wrote its file, for the clock was set forward, can be ended."""
+        program = self.held(PLAIN)
+        os.utime(self.file, (1e9, 1e9))
+        self.assertEqual(status(self.file).pid, program.pid)
+        self.assertIs(stop(self.file), True)
 
     def test_program_that_does_not_lock(self) -> None:
         """A program that has written its pid file without locking it can be ended, too."""

@@ -162,11 +162,11 @@ def _serve_here(options: dict[str, Any], log: str | None) -> None:
     @param log: where standard output and error go, to be opened again on SIGHUP.
     """
     arguments = _read(_arguments(options))
-    if log is not None:
-        file = LogFile(log)
+    file = None if log is None else LogFile(log)
+    if file is not None:
         signal.signal(signal.SIGHUP, lambda *_: file.reopen())
     try:
-        _serve(arguments)
+        _serve(arguments, log=file)
     except DaemonError as error:
         _tell_starter(str(error), arguments["ready-fd"])
         fail(str(error), error.code)
@@ -220,11 +220,12 @@ def _read(arguments: list[str]) -> Any:
     return options
 
 
-def _serve(options: Any, ready: Callable[[str], object] | None = None) -> None:
+def _serve(options: Any, ready: Callable[[str], object] | None = None, *, log: LogFile | None = None) -> None:
     """
     Serve, to the end.
 
     @param ready: is told where, once the kernel serves.
+    @param log: where standard output and error go.
     @raise DaemonError: if it cannot listen where it must.
     """
     from twisted.logger import globalLogBeginner, textFileLogObserver
@@ -233,6 +234,9 @@ def _serve(options: Any, ready: Callable[[str], object] | None = None) -> None:
 
     if options["anchor-fd"] is not None:
         _await_turn(options)
+        if log is not None:
+            # It may have been renamed meanwhile, of which only the kernel is told.
+            log.reopen()
     from twisted.internet import reactor
 
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)

@@ -95,6 +95,21 @@ class DaemonizeTests(ServeTestCase):
         with open(log, encoding="utf-8") as file:
             self.assertIn("papa ends", file.read())
 
+    def test_new_log_of_the_next(self) -> None:
+        """So does the next kernel, which was waiting meanwhile."""
+        self.papa("serve", "--daemonize", "-u", self.path)
+        kernel = serving_pid(self.path)
+        assert kernel is not None
+        log = os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.log")
+        os.rename(log, f"{log}.1")
+        os.kill(parent_of(kernel), signal.SIGHUP)
+        until(lambda: os.path.exists(log), "a new log")
+        os.kill(kernel, signal.SIGKILL)
+        wait_for_end(kernel)
+        end_kernel(self.path)
+        with open(log, encoding="utf-8") as file:
+            self.assertRegex(file.read(), rf"papa is home, pid (?!{kernel})")
+
     def test_open_runtime_folder(self) -> None:
         """A runtime folder that is open to others is refused, with what to do."""
         os.mkdir(self.environ["PAPA_RUNTIME_DIR"])

@@ -18,6 +18,7 @@ from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
 from papa.client.autostart import read_until_closed
 from papa.client.location import Location
 from papa.daemon import Daemon, DaemonError, signal_map
+from papa.daemon.descriptors import pipe_above
 from papa.daemon.logfile import LogFile
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ class _Word:
     """What the kernel says when it serves, though it is another program by then that has started it."""
 
     def __init__(self) -> None:
-        self._reading, self.writing = os.pipe()
+        # With closed streams a plain one would take their places.
+        self._reading, self.writing = pipe_above()
 
     def pass_on(self, options: dict[str, Any]) -> None:
         """In the daemon, which has nothing else open: have the kernel say it."""

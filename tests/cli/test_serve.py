@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 
 from tests.client.sharing import child_pids, end_kernel, parent_of, serving_pid, wait_for_end
-from tests.support import PATIENCE, KernelTestCase, until
+from tests.support import PATIENCE, KernelTestCase, script, until
 
 
 class ServeTestCase(KernelTestCase):
@@ -50,6 +51,17 @@ class DaemonizeTests(ServeTestCase):
         streams = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
         self.assertEqual(streams[0], os.devnull)
         self.assertEqual({os.path.basename(each) for each in streams[1:]}, {"papa.log"})
+
+    def test_closed_streams(self) -> None:
+        """A starter without streams has nothing else come in their places, in the anchor or in the kernel."""
+        closing = ["/bin/sh", "-c", 'exec "$@" <&- >&-', "sh"]
+        subprocess.run(
+            [*closing, script("papa"), "serve", "--daemonize", "-u", self.path], env=self.environ, check=True
+        )
+        kernel = serving_pid(self.path)
+        for pid in (kernel, parent_of(kernel)):
+            streams = [os.path.basename(os.readlink(f"/proc/{pid}/fd/{number}")) for number in range(3)]
+            self.assertEqual(streams, ["null", "papa.log", "papa.log"])
 
     def test_ends_in_order(self) -> None:
         """SIGTERM ends it, and no file of a socket is left."""

@@ -211,8 +211,13 @@ class Anchor:
             elif number == signal.SIGTERM and self._store.keeps and self._kernel.served and not ended_before:
                 # It may be for a restart, which is not told from a stop: then another goes on.
                 self._kernel.say({"retire": True})
-            else:
+            elif not self._leaves(self._kernel):
                 self._kernel.signal(number)
+
+    def _leaves(self, kernel: KernelProcess) -> bool:
+        """Whether a kernel has said that it ends: it may be past hearing signals, and end of one."""
+        self._listen(kernel)
+        return kernel.leaving
 
     def _listen(self, kernel: KernelProcess) -> None:
         """Do what a kernel says; one that is not understood is killed, since what it holds would be guesswork."""
@@ -305,18 +310,19 @@ class Anchor:
         kernel.hang_up()
         self._kernel = None
         self._next.ended(kernel)
-        if kernel.leaving or not self._has_served:
+        if kernel.leaving:
+            # A signal behind its last word was one too many, as when a whole process group is sent it.
+            self._exit_code = max(code, 0)
+        elif not self._has_served:
             self._exit_code = code if code >= 0 else 128 - code
-            return
-        if self._ending:
+        elif self._ending:
             self._exit_code = 0
-            return
-        if self._successor is not None and self._successor.rehearsed:
+        elif self._successor is not None and self._successor.rehearsed:
             self._promote(self._successor)
-            return
-        _say(f"kernel {kernel.pid} {how(code)}: another is started, and goes on with what is held")
-        if not kernel.served:
-            self._failed()
+        else:
+            _say(f"kernel {kernel.pid} {how(code)}: another is started, and goes on with what is held")
+            if not kernel.served:
+                self._failed()
 
     def _failed(self) -> None:
         if not self._next.failed():

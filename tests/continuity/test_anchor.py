@@ -177,6 +177,16 @@ class EndTests(AnchorTestCase):
         anchor.send_signal(signal.SIGTERM)
         self.assertEqual(anchor.wait(PATIENCE), 0)
 
+    def test_told_to_end_twice(self) -> None:
+        """A kernel that says goodbye hears no more of it, and ends well even if that was too late."""
+        first = (
+            "told = []; signal.signal(signal.SIGTERM, lambda *_: told.append(1))\n"
+            "tell(do='ready'); tell(do='goodbye'); os.kill(os.getppid(), signal.SIGTERM)\n"
+            "spawn('p', '/bin/true'); say(told); die(signal.SIGINT)"
+        )
+        self.assertEqual(self.end_of(first), 0)
+        self.assertEqual(self.said(), [[]])
+
     def test_told_to_end_without_a_kernel(self) -> None:
         """Nor does it start another if it is told between two."""
         anchor = self.start("tell(do='ready'); die()", "say('second'); os._exit(1)", FIRST_PAUSE=60)

@@ -194,6 +194,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
             reactor, options["ready-fd"], ready or (lambda where: manager.serves(where, greeting.anchor))
         ).announce,
         line=mooring,
+        goes_on=greeting.kernels > 1,
     )
     if mooring is not None:
         way = _GivingWay(reactor, mooring, attendance, service)

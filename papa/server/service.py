@@ -37,11 +37,13 @@ class KernelService(MultiService):
         folder: str,
         started: Callable[[list[str]], None],
         line: ILine | None = None,
+        goes_on: bool = False,
     ) -> None:
         """
         @param folder: papa's runtime folder.
         @param started: called once it listens, with where.
         @param line: to who goes on when it ends; nobody does by default.
+        @param goes_on: whether another kernel has served before it, whose sockets are held.
         """
         super().__init__()
         self._kernel = kernel
@@ -49,6 +51,7 @@ class KernelService(MultiService):
         self._folder = folder
         self._started = started
         self._line = line
+        self._goes_on = goes_on
         self.listeners = listeners
 
     def privilegedStartService(self) -> None:
@@ -58,7 +61,7 @@ class KernelService(MultiService):
         @raise SystemExit: if it cannot listen where it must, or anywhere at all; with the reason for the operator.
         """
         try:
-            places.prepare(self._folder)
+            self._prepare_folder()
             for listener in self.listeners:
                 listener.privilegedStartService()
             if not any(listener.where for listener in self.listeners):
@@ -69,6 +72,15 @@ class KernelService(MultiService):
             raise SystemExit(f"papa: {error}") from error
         for listener in self.listeners:
             listener.setServiceParent(self)
+
+    def _prepare_folder(self) -> None:
+        try:
+            places.prepare(self._folder)
+        except Error as error:
+            # What is held is in it already, and would be out of reach for ever.
+            if not self._goes_on:
+                raise
+            self._log.error("going on all the same: {reason}", reason=error)
 
     def startService(self) -> None:
         """Serve."""

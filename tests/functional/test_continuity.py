@@ -119,6 +119,20 @@ class KilledTests(AnchoredTestCase):
             self.kill()
             self.assertEqual(self.client.list_sockets(), before)
 
+    def test_open_runtime_folder(self) -> None:
+        """A runtime folder that is open to others by now keeps no kernel from going on, be it after an upgrade."""
+        runtime = self.environ["PAPA_RUNTIME_DIR"]
+        self.client.set("a", "b")
+        self.client.close()
+        with papa.Papa(os.path.join(self.folder, "console.sock")) as self.client:
+            os.chmod(runtime, 0o755)
+            self.addCleanup(os.chmod, runtime, 0o700)
+            self.kill()
+            self.assertEqual(self.client.get("a"), "b")
+            self.client.upgrade()
+            self.assertEqual(self.client.get("a"), "b")
+        self.assertEqual(self.anchor.said().count("going on all the same: The runtime folder"), 2)
+
     def test_exit_in_between(self) -> None:
         """A process that ended while there was no kernel is known to have, with its code."""
         release = os.path.join(self.folder, "release")

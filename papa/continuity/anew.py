@@ -30,8 +30,9 @@ def begin_anew(argv: Sequence[str], state: Mapping[str, Any], descriptors: Itera
     @return: why not; everything is as it was.
     """
     descriptors = list(descriptors)
-    file = os.memfd_create("papa-anchor")
+    file = -1
     try:
+        file = os.memfd_create("papa-anchor")
         with open(file, "w", encoding="utf-8", closefd=False) as text:
             json.dump({"format": FORMAT, **state}, text)
         for descriptor in (file, *descriptors):
@@ -42,7 +43,8 @@ def begin_anew(argv: Sequence[str], state: Mapping[str, Any], descriptors: Itera
             os.set_inheritable(descriptor, False)
         return error
     finally:
-        os.close(file)
+        if file >= 0:
+            os.close(file)
 
 
 def passed_on(descriptor: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from typing import Any
 
@@ -43,6 +44,10 @@ class AnewTests(SynchronousTestCase):
         os.close(writing)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
+    def test_no_descriptor(self) -> None:
+        """Nor if there is no descriptor left for the state."""
+        self.assertEqual(apart(_without_descriptors), ["Too many open files", False])
+
     def test_formats(self) -> None:
         """Whoever knows this format or a later one understands it; what comes from the future is refused."""
         self.assertEqual([knows_format(each) for each in (None, 0, FORMAT, FORMAT + 1)], [False, False, True, True])
@@ -50,6 +55,15 @@ class AnewTests(SynchronousTestCase):
         os.write(file, json.dumps({"format": FORMAT + 1}).encode())
         with self.assertRaisesRegex(ValueError, "format 2, and this one knows 1"):
             passed_on(file)
+
+
+def _without_descriptors() -> list[Any]:
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    for _ in range(highest):
+        os.dup(0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, highest))
+    error = begin_anew(["/no/such/program"], {}, [0])
+    return [error.strerror, os.get_inheritable(0)]
 
 
 def _become() -> Any:

@@ -195,14 +195,15 @@ class Launch:
             os.set_blocking(end, False)
             poll.register(end, select.POLLIN)
         deadline = None if timeout is None else time.monotonic() + timeout
+        left: float | None = None
         ended: set[int] = set()
         # The first line is who it is, the second is the word.
         while word not in ended and self._said.count(b"\n") < 2:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready = poll.poll(None if left is None else left * 1000)
-            if not ready and left == 0:
+            # Whatever else it says meanwhile.
+            if left == 0:
                 raise TimeoutError
-            for end, _ in ready:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            for end, _ in poll.poll(None if left is None else left * 1000):
                 if self._hear(end) == b"":
                     poll.unregister(end)
                     ended.add(end)

@@ -543,6 +543,21 @@ print(d.exit_code, "in target" in d.error, d.error.splitlines()[-1])
         self.assertEqual(said, "DaemonError: the daemon was not ready within 0.1 seconds\n")
         self.assert_no_daemon()
 
+    def test_too_late_and_not_silent(self) -> None:
+        """So does one that prints all the time."""
+        said = self.run_program("""
+            class Mine(Daemon):
+                @check_stage
+                def stage5(self):
+                    super().stage5()
+                    end = time.monotonic() + 5
+                    while time.monotonic() < end:
+                        os.write(1, b"x" * 1000)
+            print(attempt(Mine(stay, ready_timeout=0.5).start))
+        """).stdout
+        self.assertTrue(said.endswith("DaemonError: the daemon was not ready within 0.5 seconds\n"), said[-200:])
+        self.assert_no_daemon()
+
     def test_launcher_has_gone(self) -> None:
         """A daemon whose launcher has gone meanwhile goes on."""
         launcher = self.begin("""

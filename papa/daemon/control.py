@@ -15,7 +15,7 @@ from papa.daemon.errors import DaemonError
 from papa.daemon.pidfile import PidLockFile
 from papa.daemon.processes import is_alive, started_at
 
-__all__ = ["Status", "end", "process", "status", "stop"]
+__all__ = ["Status", "await_end", "end", "process", "status", "stop"]
 
 #: How long a daemon that was killed may take to be gone, in seconds.
 _DYING: Final = 10.0
@@ -81,12 +81,12 @@ def end(pid: int, handle: int | None, timeout: float, number: int, *, kill: bool
     @raise DaemonError: if the process goes on, or may not be signalled.
     """
     _signal(pid, handle, number)
-    if _await_end(pid, handle, timeout):
+    if await_end(pid, handle, timeout):
         return
     if not kill:
         raise DaemonError(f"Process {pid} goes on {timeout:g} seconds after signal {number}")
     _signal(pid, handle, signal.SIGKILL)
-    if not _await_end(pid, handle, _DYING):
+    if not await_end(pid, handle, _DYING):
         raise DaemonError(f"Process {pid} was killed, and goes on")
 
 
@@ -120,7 +120,7 @@ def _signal(pid: int, handle: int | None, number: int) -> None:
         raise DaemonError(f"Cannot signal process {pid}: {error.strerror}") from error
 
 
-def _await_end(pid: int, handle: int | None, timeout: float) -> bool:
+def await_end(pid: int, handle: int | None, timeout: float) -> bool:
     """Wait until a process has ended; whether it has, within so many seconds."""
     deadline = time.monotonic() + timeout
     if handle is not None:

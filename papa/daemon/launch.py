@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from papa.daemon.control import await_end, process
 from papa.daemon.control import end as end_process
-from papa.daemon.control import process
 from papa.daemon.descriptors import (
     flush_streams,
     is_open,
@@ -174,6 +174,10 @@ class Launch:
                 end_process(pid, handle, _DYING, signal.SIGTERM)
         elif not said.get("ready"):
             failure = said.get("error", "the daemon ended before it was ready")
+            if pid is not None:
+                # Whoever starts another at once is not to find its lock.
+                with process(pid) as handle:
+                    await_end(pid, handle, _DYING)
         return Outcome(
             pid=pid,
             output=self._heard[1].decode(errors="replace"),

@@ -102,11 +102,13 @@ PROVOCATIONS: dict[tuple[type[Command], type[Error]], Provocation] = {
 
 #: What needs the real system, or connections.
 ELSEWHERE: set[tuple[type[Command], type[Error]]] = {
+    (MakeSocket, LimitReached),
     (LendSocket, NotAllowed),
     (LendSocket, LimitReached),
     (LendSocket, SocketFailed),
     (TakeSocket, NotAllowed),
     (TakeSocket, SocketFailed),
+    (TakeSocket, LimitReached),
     (MakeProcess, NotAllowed),
     (MakeProcess, SocketFailed),
     (MakeProcess, LimitReached),

@@ -104,7 +104,7 @@ class House:
         @param turns: whether what takes long is to have as many turns as it takes.
         """
         self.clock = Clock()
-        self._later: Any = self.clock if turns else Impatient(self.clock)
+        self.later: Any = self.clock if turns else Impatient(self.clock)
         self.children = MemoryChildren()
         self.sockets = MemorySockets()
         self.ledger = MortalLedger()
@@ -114,16 +114,19 @@ class House:
         self.ended: list[str] = []
         self.attendance = Attendance(self.kernel, self.ended.append, most=most)
 
+    def protocol(self, door: Door | None = None) -> Program:
+        """The kernel's end of a connection."""
+        return ProgramFactory(self.kernel, self.attendance, door or Door(), GREETING, self.later).buildProtocol(ADDRESS)
+
     def caller(self, door: Door | None = None, transport: StringTransport | None = None) -> Caller:
         """A client of the program wire."""
-        factory = ProgramFactory(self.kernel, self.attendance, door or Door(), GREETING, self._later)
-        return Caller(factory.buildProtocol(ADDRESS), transport)
+        return Caller(self.protocol(door), transport)
 
     def console(self) -> Caller:
         """A client of the console, that has been greeted."""
-        programs = ProgramFactory(self.kernel, self.attendance, Door("nobody"), GREETING, self._later)
+        programs = ProgramFactory(self.kernel, self.attendance, Door("nobody"), GREETING, self.later)
         caller = Caller(
-            ConsoleFactory(self.kernel, self.attendance, Door(), self._later, programs.successor).buildProtocol(ADDRESS)
+            ConsoleFactory(self.kernel, self.attendance, Door(), self.later, programs.successor).buildProtocol(ADDRESS)
         )
         caller.transport.clear()
         return caller
@@ -434,8 +437,7 @@ class CommandTests(SynchronousTestCase):
                 greetings.append(box[b"kernel"])
                 return {}
 
-        client, server = Client(), ProgramFactory(self.house.kernel, self.house.attendance, Door(), GREETING, Clock())
-        protocol = server.buildProtocol(None)
+        client, protocol = Client(), self.house.protocol()
         pump = connect(protocol, FakeTransport(protocol, True), client, FakeTransport(client, False))
         self.assertEqual(greetings, [b"the very one"])
         done = client.callRemote(SetValue, name="x", value="y")
@@ -461,7 +463,7 @@ class CommandTests(SynchronousTestCase):
                 raise ZeroDivisionError
 
         attendance = Attendance(Broken(), self.house.ended.append, most=1)  # type: ignore[arg-type]
-        factory = ProgramFactory(Broken(), attendance, Door(), GREETING, Clock())  # type: ignore[arg-type]
+        factory = ProgramFactory(Broken(), attendance, Door(), GREETING, self.house.later)  # type: ignore[arg-type]
         caller = Caller(factory.buildProtocol(None))
         with self.assertRaisesRegex(Error, "^papa itself failed at this: see its log$"):
             caller.ask(Get(name="x"))
@@ -1275,7 +1277,8 @@ class ConsoleTests(SynchronousTestCase):
 
     def test_where_there_is_none(self) -> None:
         """A console without such a wire says so and stays one."""
-        console = ConsoleFactory(self.house.kernel, self.house.attendance, Door(), Clock()).buildProtocol(ADDRESS)
+        factory = ConsoleFactory(self.house.kernel, self.house.attendance, Door(), self.house.later)
+        console = factory.buildProtocol(ADDRESS)
         transport = StringTransport()
         console.makeConnection(transport)
         transport.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -98,6 +98,11 @@ class Kernel:
             MoveCursor: self.move_cursor,
             RemoveCursors: self.remove_cursors,
         }
+        self._removals: Mapping[type[Command], Callable[[Sequence[str]], Steps[None]]] = {
+            RemoveValues: self._removal_of_values,
+            RemoveProcesses: self._processes.removal,
+            RemoveCursors: self._processes.cursors.removal,
+        }
 
     @property
     def idle(self) -> bool:
@@ -114,16 +119,12 @@ class Kernel:
 
     def steps(self, command: Command) -> Steps[object]:
         """Do what a command asks a little at a time."""
-        if isinstance(command, RemoveProcesses):
-            yield from self._processes.removal(command.names)
-            return None
-        if isinstance(command, RemoveValues):
-            yield from self._removal_of_values(command)
-            return None
-        if isinstance(command, RemoveCursors):
-            yield from self._processes.cursors.removal(command.names)
-            return None
-        return self.perform(command)
+        removal = self._removals.get(type(command))
+        if removal is None:
+            return self.perform(command)
+        assert isinstance(command, RemoveValues | RemoveProcesses | RemoveCursors)
+        yield from removal(command.names)
+        return None
 
     def watch(self, request: WatchProcesses | WatchEvents, observer: IWatchObserver) -> Steps[IWatch]:
         """Start watching, a little at a time."""
@@ -196,10 +197,10 @@ class Kernel:
 
     def remove_values(self, request: RemoveValues) -> None:
         """Forget values."""
-        all_at_once(self._removal_of_values(request))
+        all_at_once(self.steps(request))
 
-    def _removal_of_values(self, request: RemoveValues) -> Steps[None]:
-        for name, value in select(self._values, request.names, kind="Value").items():
+    def _removal_of_values(self, patterns: Sequence[str]) -> Steps[None]:
+        for name, value in select(self._values, patterns, kind="Value").items():
             if self._values.get(name) is value:  # It may have been set again meanwhile.
                 self.set(Set(name=name))
             yield
@@ -215,7 +216,7 @@ class Kernel:
 
     def remove_processes(self, request: RemoveProcesses) -> None:
         """Throw processes' output away and forget them when they exit."""
-        all_at_once(self._processes.removal(request.names))
+        all_at_once(self.steps(request))
 
     def write_process(self, request: WriteProcess) -> None:
         """Send bytes to a process's standard input."""
@@ -239,7 +240,7 @@ class Kernel:
 
     def remove_cursors(self, request: RemoveCursors) -> None:
         """Forget cursors."""
-        all_at_once(self._processes.cursors.removal(request.names))
+        all_at_once(self.steps(request))
 
     def release_sockets(self) -> None:
         """Close all held sockets and delete their files, when papa ends."""

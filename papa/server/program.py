@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -225,7 +225,7 @@ class Program(amp.BinaryBoxProtocol):
             self._log.failure("papa failed at a request of {peer}", peer=self.peer)
             answer = program.refusal_box(box, Error("papa itself failed at this: see its log"))
         if answer is not None:
-            self.send(answer)
+            self.outlet.say(boxes.serialize(answer))
             if self.outlet.full and self._open:
                 self._answers_wait = True
                 self.pauseProducing()
@@ -263,19 +263,12 @@ class Program(amp.BinaryBoxProtocol):
         self._attendance.upgrade(asked.python, done)
 
     def _answer(self, asked: program.Asked) -> Steps[Box]:
-        if isinstance(asked, Acknowledge):
-            self._acknowledge(asked)
-            return {}
-        if isinstance(asked, Received):
-            self._exchange.received()
-            return {}
-        if isinstance(asked, StopWatching):
-            self._stop(asked.watch)
-            return {}
+        own = _OWN.get(type(asked))
+        if own is not None:
+            return own(self, asked)
+        assert isinstance(asked, Command)
         if isinstance(asked, WatchProcesses | WatchEvents):
             return (yield from self._watch(asked))
-        if isinstance(asked, ExitIfIdle):
-            return program.write_answer(ExitIfIdle, self._attendance.exit_if_idle())
         if isinstance(asked, Listing):
             return self._list(asked)
         if isinstance(asked, MakeProcess) and asked.watch:
@@ -283,6 +276,17 @@ class Program(amp.BinaryBoxProtocol):
         if asked.lends or asked.takes:
             return self._pass(asked)
         return program.write_answer(type(asked), (yield from self._kernel.steps(asked)))
+
+    def _received(self, asked: Received) -> Box:
+        self._exchange.received()
+        return {}
+
+    def _stop_watching(self, asked: StopWatching) -> Box:
+        self._stop(asked.watch)
+        return {}
+
+    def _exit_if_idle(self, asked: ExitIfIdle) -> Box:
+        return program.write_answer(ExitIfIdle, self._attendance.exit_if_idle())
 
     def _pass(self, asked: Command) -> Box:
         """What is lent goes, and what is taken comes, beside the boxes."""
@@ -326,13 +330,14 @@ class Program(amp.BinaryBoxProtocol):
             stream.watch.stop()  # Of a client that has gone meanwhile.
         return schema.to_box(watching)
 
-    def _acknowledge(self, asked: Acknowledge) -> None:
+    def _acknowledge(self, asked: Acknowledge) -> Box:
         stream = self._streams.get(asked.watch)
         if stream is not None:
             stream.watch.acknowledge_to(asked.name, asked.invocation, asked.mark, end=asked.end)
             stream.end_if_done()
             if stream.watch.done:
                 self._stop(asked.watch)
+        return {}
 
     def _stop(self, number: int) -> None:
         stream = self._streams.pop(number, None)
@@ -352,6 +357,15 @@ class Program(amp.BinaryBoxProtocol):
         del self.boxReceiver
         if self._admitted:
             self._attendance.departed(self)
+
+
+#: What is no business of the kernel.
+_OWN: Final[Mapping[type[Any], Callable[[Program, Any], Box]]] = {
+    Acknowledge: Program._acknowledge,
+    ExitIfIdle: Program._exit_if_idle,
+    Received: Program._received,
+    StopWatching: Program._stop_watching,
+}
 
 
 class ProgramFactory(Factory):

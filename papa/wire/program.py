@@ -120,8 +120,7 @@ def read_request(box: Mapping[bytes, bytes]) -> Asked:
         raise UnknownCommand(f"{name[:80]!r} is no command of this kernel on the program wire")
     known = schema.fields_of(kind)
     for key in box:
-        field = key.partition(b".")[0]
-        if key[:1] != b"_" and field not in known:
+        if key not in known and key[:1] != b"_" and (field := key.partition(b".")[0]) not in known:
             raise BadRequest(f"{name.decode()!r} has no field {field.decode(errors='replace')!r}")
     return schema.read_record(kind, box)
 

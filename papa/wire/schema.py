@@ -159,6 +159,7 @@ _CODECS: Final[Mapping[Any, Codec]] = {
 }
 
 
+@functools.cache
 def codec_of(annotation: Any) -> Codec:
     """The codec of a type; what may be L{None} has that of what it else is."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):

@@ -242,11 +242,12 @@ class Processes:
             del self._held[process.name]
             process.forgotten = True
             process.count()
-            self.cursors.forgotten(process)
             # It is known why it was to be forgotten: without room to note that it is, the next papa forgets it.
             with suppress(LimitReached):
                 self.ledger.remove(PROCESS, process.key)
                 self.ledger.remove(JOURNAL, process.key)
+            # After that: a process without a place would be new to the cursors of the next papa.
+            self.cursors.forgotten(process)
             process.perhaps_let_go()
             self._events.happened(Event(kind="process-removed", name=process.name, detail=process.pid))
 

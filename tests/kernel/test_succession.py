@@ -339,6 +339,23 @@ class OutputTests(SynchronousTestCase):
         behind.acknowledge()
         self.assertEqual((self.house.names(), self.house.ledger.entries["place"]), ([], {}))
 
+    def test_killed_as_a_process_is_forgotten(self) -> None:
+        """Whenever it is killed, a cursor that was done with a process long before is so still."""
+        for left in range(20):
+            self.house = House(lasting=True)
+            child = self.house.child()
+            ahead, behind = self.house.watch("*", cursor="ahead"), self.house.watch("*", cursor="behind")
+            child.exit()
+            for watch in (ahead, behind):
+                everything(watch)
+            ahead.acknowledge()
+            assert self.house.ledger is not None
+            self.house.ledger.left = left
+            with contextlib.suppress(Killed):
+                behind.acknowledge()
+            self.house.succeed()
+            self.assertEqual(everything(self.house.watch("*", cursor="ahead")), [], left)
+
     def test_second_reader_of_what_is_forgotten(self) -> None:
         """What it acknowledges leaves nothing in the ledger."""
         self.house.child().print(b"x")

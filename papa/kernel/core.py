@@ -51,6 +51,12 @@ MAX_VALUES_SIZE = 256 << 20
 _VALUE: Final = "value"
 
 
+class _Value(str):
+    """A value as it was set once: an object of its own, where texts that are the same may be one."""
+
+    __slots__ = ()
+
+
 @implementer(IKernel)
 class Kernel:
     """What papa holds, and all that can be asked of it: plain calls that answer at once."""
@@ -183,7 +189,7 @@ class Kernel:
         if size > MAX_VALUES_SIZE:
             raise LimitReached(f"All values together may not exceed {MAX_VALUES_SIZE >> 20} MiB: remove some first")
         self._ledger.put(_VALUE, request.name, request.value)
-        self._values[request.name] = request.value
+        self._values[request.name] = _Value(request.value)
         self._values_size = size
         self._events.happened(Event(kind="value-set", name=request.name))
 

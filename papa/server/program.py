@@ -192,10 +192,10 @@ class Program(amp.BinaryBoxProtocol):
             self._perhaps_go_on()
         # As much as one of them has at a time; who has had its turn is behind all others next time.
         for number in list(self._streams):
-            if self.outlet.unsent >= CHUNK:
-                break
             stream = self._streams[number] = self._streams.pop(number)
             stream.push()
+            if self.outlet.unsent >= CHUNK:
+                break
 
     def startReceivingBoxes(self, boxSender: object) -> None:
         """Connected."""

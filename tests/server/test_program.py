@@ -1116,6 +1116,19 @@ class SlowClientTests(SynchronousTestCase):
                 self.assertLess(len(data(self.caller.pushed)), 20 * CHUNK + CHUNK)
         self.assertEqual(len(data(self.caller.pushed)), 20 * 300_000)
 
+    def test_watch_beside_large_answers(self) -> None:
+        """However much is asked for, and however large the answers, a watch on the connection has its turns, too."""
+        self.caller.ask(Set(name="x", value="y" * 300_000))
+        child = self.start()
+        self.caller.watch("job")
+        self.caller.read()
+        asked = program.request_bytes(Get(name="x"), 1)
+        self.caller.protocol.dataReceived(asked * 10)
+        child.print(b"printed")
+        self.caller.read_once()
+        self.caller.read_once()
+        self.assertEqual(data(self.caller.pushed), b"printed")
+
     def test_very_small_pieces(self) -> None:
         """Output that comes in single bytes of two channels comes whole and in order."""
         child = self.start()

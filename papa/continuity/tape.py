@@ -16,13 +16,13 @@ import mmap
 import os
 import select
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from zope.interface import implementer
 
 from papa.continuity.segments import SEGMENT, Segments, Spare, punch
-from papa.errors import LimitReached
 from papa.interfaces import ITape
 
 __all__ = ["Scratch", "Tape"]
@@ -101,6 +101,19 @@ class Scratch:
             self._free.append(kept[0])
 
 
+@contextmanager
+def _new_files() -> Iterator[list[int]]:
+    """Two files, for output and its index; they are closed if the body fails."""
+    files: list[int] = []
+    try:
+        files.extend(map(os.memfd_create, ("papa-output", "papa-index")))
+        yield files
+    except BaseException:
+        for file in files:
+            os.close(file)
+        raise
+
+
 @implementer(ITape)
 class Tape:
     """One process's tape; its files are made when they are first needed."""
@@ -147,14 +160,8 @@ class Tape:
         return self._segments.record(pipe, _MOST)
 
     def _make(self) -> None:
-        files: list[int] = []
-        try:
-            files.extend(map(os.memfd_create, ("papa-output", "papa-index")))
+        with _new_files() as files:
             self._made(files)
-        except (OSError, LimitReached):
-            for file in files:
-                os.close(file)
-            raise
         self._open(*files)
 
     def note(self, number: int, end: int, stamp: float, channel: int) -> None:
@@ -214,12 +221,12 @@ class Tape:
         before, end = (self._data, self._index), self._segments.end
         log = os.pread(self._index, os.fstat(self._index).st_size, number * _ENTRY.size)
         entries = (_ENTRY.pack(end, stamp, where & 0xFF) for end, stamp, where in _ENTRY.iter_unpack(log))
-        data, index = os.memfd_create("papa-output"), os.memfd_create("papa-index")
-        os.pwrite(index, b"".join(entries), number * _ENTRY.size)
-        for begin in range(mark, end, SEGMENT):
-            os.pwrite(data, self._segments.read(begin, min(SEGMENT, end - begin)), begin)
-        os.ftruncate(data, end)
-        self._made([data, index])
+        with _new_files() as (data, index):
+            os.pwrite(index, b"".join(entries), number * _ENTRY.size)
+            for begin in range(mark, end, SEGMENT):
+                os.pwrite(data, self._segments.read(begin, min(SEGMENT, end - begin)), begin)
+            os.ftruncate(data, end)
+            self._made([data, index])
         self._segments.close()
         self._open(data, index)
         for file in before:

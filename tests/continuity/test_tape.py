@@ -22,6 +22,7 @@ from tests.continuity.golden.making import long_tape
 from tests.continuity.leftovers import Refusing, TidyTestCase
 from tests.drivers.apart import apart
 from tests.kernel import test_journal
+from tests.support import is_open
 
 
 class TapedJournal(Journal):
@@ -381,6 +382,21 @@ class StraightTests(TidyTestCase):
         following = Tape(Scratch(), self.fail, made)
         self.assertEqual(list(following.entries(94, 0)), before[2:])
         self.assertEqual(following.read(905_000, 95_000), expected)
+
+    def test_refused(self) -> None:
+        """If nobody can be given the new files, they are closed, and the old ones are as they were."""
+
+        def refuse(files: list[int]) -> None:
+            refused.extend(files)
+            raise LimitReached("no room")
+
+        tape = Tape(Scratch(), lambda made: None, long_tape())
+        list(tape.entries(92, 900_000))
+        refused: list[int] = []
+        tape._made = refuse
+        self.assertRaises(LimitReached, tape.straighten, 905_000, 94)
+        self.assertEqual([is_open(file) for file in refused], [False, False])
+        self.assertEqual(tape.read(950_000, 10), b"%09d\n" % 95)
 
     def test_nothing(self) -> None:
         """One on which nothing was put stays without files."""

@@ -212,7 +212,7 @@ class AnchoredChild(Child):
         super().maybeCallProcessEnded()
         if self.lostProcess and not self.pipes and self.held:
             self.held = False
-            self._link.hold(f"process {self._key}", [])
+            self._link.empty(f"process {self._key}")
 
     def discard(self) -> None:
         """Its output is read, and nobody has it."""

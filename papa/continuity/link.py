@@ -149,6 +149,11 @@ class AnchorLink:
         except OSError as error:
             raise LimitReached(f"The anchor cannot be given {key} now: {error.strerror}") from error
 
+    def empty(self, key: str) -> None:
+        """Go on holding something of which no descriptor is left."""
+        self._holdings.hold(key, [])
+        self._send({"do": "hold", "key": key})
+
     def place(self, numbers: Mapping[str, int]) -> None:
         """Have the first of what is held under each of these keys lie under that number, whatever lies there now."""
         wanted = set(numbers.values())

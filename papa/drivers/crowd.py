@@ -27,6 +27,8 @@ _IN_A_ROW: Final = 16
 #: How long others wait, in seconds.
 _WHILE: Final = 0.002
 
+_telling: Final = Logger().failureHandler("papa failed at the end of what a child has printed")
+
 
 @implementer(IReadDescriptor)
 class Crowd:
@@ -100,7 +102,8 @@ class Crowd:
             why = error
         if why is not None:
             self.removeReader(reader)
-            reader.connectionLost(Failure(why))
+            with _telling:
+                reader.connectionLost(Failure(why))
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends."""

@@ -188,6 +188,17 @@ class ServingTests(LinkTestCase):
         self.assertRaises(LimitReached, self.link.hold, "a", [1 << 20])
         self.assertEqual(self.told(), [])
 
+    def test_nothing_left_to_hold(self) -> None:
+        """That no descriptor is left of something needs no room, and fails for nobody; the next anchor is told."""
+        self.link.hold("a", [self.file()])
+        self.anchor.close()
+        self.link.empty("a")
+        self.hear()
+        self.reactor.advance(0)
+        self.anchor.send({"hear": 55})
+        self.hear()
+        self.assertEqual([(message.get("key"), came) for message, came in self.told()][:1], [("a", 0)])
+
     def test_anchor_has_just_gone(self) -> None:
         """What is held as the anchor goes is held by the next."""
         self.anchor.close()

@@ -123,6 +123,22 @@ class CrowdTests(SynchronousTestCase):
         self.assertGreater(other.turns, 1)
         self.assertEqual([logged.value for logged in self.flushLoggedErrors(ValueError)], [failure])
 
+    def test_failing_at_the_end(self) -> None:
+        """If papa fails at the end of one, that is logged, and the others are read on."""
+
+        class Failing(_Reader):
+            def connectionLost(self, reason: Failure) -> None:
+                raise ValueError("no")
+
+        failing, other = Failing(self, lambda: CONNECTION_DONE), _Reader(self)
+        for reader in (failing, other):
+            self.crowd.addReader(reader)
+        self.crowd.doRead()
+        self.crowd.doRead()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual((failing.turns, self.reactor.watched), (1, [self.crowd]))
+        self.assertGreater(other.turns, 1)
+
     def test_removed_in_the_same_turn(self) -> None:
         """One that another has removed has no turn any more."""
         one, other = self.readers(2)

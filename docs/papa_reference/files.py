@@ -49,6 +49,7 @@ WATCHED = (
     File(
         "NAME.holes", "0640", "What is missing there, where a full buffer had to drop something: a JSON object a line."
     ),
+    File("NAME.ends", "0640", "How each process of that name has ended: a JSON object a line."),
     File(".NAME.note", "0640", "Where in the log the output of the latest process of that name begins."),
     File(".papa-watch.pid", "0644", "Locked by whoever writes into the folder."),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -48,6 +49,7 @@ class _Target:
         self._path = os.path.join(folder, f"{name}.log")
         self._note_path = os.path.join(folder, f".{name}.note")
         self._holes_path = os.path.join(folder, f"{name}.holes")
+        self._ends_path = os.path.join(folder, f"{name}.ends")
         self._note = self._read_note()
         self._open()
 
@@ -109,12 +111,16 @@ class _Target:
         missing = hole.mark - self._written
         if missing <= 0:
             return
-        with open(self._holes_path, "a", encoding="utf-8", opener=_for_its_group) as holes:
-            told = {"offset": self._size, "bytes": missing, "first": hole.first, "last": hole.last}
-            holes.write(json.dumps(told) + "\n")
-            holes.flush()
-            os.fsync(holes.fileno())
+        told = {"offset": self._size, "bytes": missing, "first": hole.first, "last": hole.last}
+        _append(self._holes_path, json.dumps(told))
         self._take_note(self._from_here(hole.invocation, hole.mark))
+
+    def end(self, end: Closed) -> None:
+        """Note how the process ended, unless that was noted before papa was told so."""
+        told = {"offset": self._size, "time": end.timestamp, "exit_code": end.exit_code, "invocation": end.invocation}
+        line = json.dumps(told)
+        if _last_line(self._ends_path) != line:
+            _append(self._ends_path, line)
 
     def _follow(self, invocation: str, mark: int) -> None:
         """What comes may be of another process than before, or what was there have been cut off."""
@@ -184,6 +190,7 @@ class Shipper:
             elif isinstance(item, Hole):
                 target.skip(item)
             elif isinstance(item, Closed):
+                target.end(item)
                 self._targets.pop(item.name).close()
                 written.discard(target)
                 continue
@@ -206,6 +213,21 @@ class Shipper:
 def _for_its_group(path: str, flags: int) -> int:
     """Open a file that, if it is made now, others than its owner and group cannot read."""
     return os.open(path, flags, 0o640)
+
+
+def _append(path: str, line: str) -> None:
+    """Have a line at the end of a file, on the disk."""
+    with open(path, "a", encoding="utf-8", opener=_for_its_group) as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _last_line(path: str) -> str:
+    """Empty if there is none."""
+    with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        return deque(file, 1).pop().rstrip("\n") if os.fstat(file.fileno()).st_size else ""
+    return ""
 
 
 def _sync_folder(folder: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -53,7 +52,8 @@ def command(
 
     What is written to FOLDER is on the disk before papa is told so; whenever this is killed, and started again, no byte
     is missing in the files, and none is there twice. Where output was dropped before it could be read, a line in
-    PROCESS.holes says how much and when. SIGHUP has the files opened again, for logrotate.
+    PROCESS.holes says how much and when; how each process ended, one in PROCESS.ends. SIGHUP has the files opened
+    again, for logrotate.
 
     What is printed is printed before papa is told so; a program that reads it should ask for --raw or --json. With a
     cursor, processes that are made later and match a pattern join, and other readers, each with a cursor of its own,
@@ -78,9 +78,7 @@ def command(
                     sys.stdout.flush()
                 watcher.acknowledge()
     except BrokenPipeError:
-        # Whoever was to have this has gone: the rest stays with papa.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+        raise  # Whoever was to have this has gone: the rest stays with papa.
     except OSError as error:
         where = "" if to_dir is None else f" to {to_dir}"
         fail(f"cannot write{where}: {error.strerror}; what was not written stays with papa")

@@ -81,6 +81,20 @@ class ShipperTests(KernelTestCase):
         told = [json.loads(line) for line in self.read("job.holes").splitlines()]
         self.assertEqual([(each["offset"], each["bytes"]) for each in told], [(4, 6), (10, 2)])
 
+    def test_ends(self) -> None:
+        """How each process ended is told beside the file, once, also if papa was not told that it was."""
+        ends = [
+            Closed(name="job", timestamp=float(number), exit_code=number, invocation=f"{number}@") for number in (3, 4)
+        ]
+        for _ in range(2):
+            self.ship(printed(b"0123", 4, "3@"), ends[0])
+        self.ship(printed(b"56", 2, "4@"), ends[1])
+        self.ship(ends[1])
+        told = [json.loads(line) for line in self.read("job.ends").splitlines()]
+        self.assertEqual(
+            [(each["exit_code"], each["time"], each["offset"]) for each in told], [(3, 3.0, 4), (4, 4.0, 6)]
+        )
+
     def test_hole_that_takes_what_was_written(self) -> None:
         """What was written before it was dropped is not missing."""
         self.ship(printed(b"0123", 4))
@@ -238,9 +252,9 @@ class WatchTests(SharedKernelTestCase):
     def test_interrupted(self) -> None:
         """SIGTERM and the interrupt key end it, and leave what was not acknowledged."""
         self.client.make_process("job", "/bin/sh", ["-c", "sleep 1000"])
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
             writer = self.start("job", "--to-dir", self.out)
             until(lambda: os.path.exists(os.path.join(self.out, ".papa-watch.pid")), "its lock")
             writer.send_signal(number)
-            self.assertEqual(writer.wait(PATIENCE), 130)
+            self.assertEqual(writer.wait(PATIENCE), code)
             self.assertFalse(os.path.exists(os.path.join(self.out, ".papa-watch.pid")))

@@ -59,4 +59,4 @@ class FileTests(KernelTestCase):
         self.papa("watch", "--to-dir", folder, "job", umask=0o022)
         described = [files.File(os.path.join(folder, each.path), each.mode, "") for each in files.WATCHED]
         found = self.check(folder, described, NAME="job")
-        self.assertEqual({os.path.basename(path) for path in found}, {"job.log", "job.holes", ".job.note"})
+        self.assertEqual({os.path.basename(path) for path in found}, {"job.log", "job.holes", "job.ends", ".job.note"})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -29,7 +31,7 @@ EXIT_USAGE: Final = 2
 #: What was asked for has not come to be.
 EXIT_NOT_REACHED: Final = 3
 EXIT_NOT_FOUND: Final = 4
-#: As a shell has it for a command that SIGINT ends.
+#: As a shell has it for a command that SIGINT ends; for one that another signal ends, it is 128 and its number.
 EXIT_INTERRUPTED: Final = 130
 #: EX_UNAVAILABLE of sysexits(3).
 EXIT_UNREACHABLE: Final = 69
@@ -51,15 +53,32 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
 
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Handle a signal as the interrupt key is, so that what was begun is ended in order."""
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(number)
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn papa's errors, and the interrupt key, into messages and exit codes."""
+    """Turn papa's errors, those of the system, and the interrupt key, into messages and exit codes."""
     try:
         yield
+        sys.stdout.flush()
     except Error as error:
         fail(str(error), next(code for kind, code in _CODES if isinstance(error, kind)))
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read what is printed has gone: this ends as a program does that does not handle that.
+        _print_no_more()
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        _print_no_more()
+        where = "" if error.filename is None else f": {error.filename}"
+        fail(f"{'cannot write: ' * (error.filename is None)}{error.strerror or error}{where}")
+    except KeyboardInterrupt as interruption:
+        sys.exit(128 + interruption.args[0] if interruption.args else EXIT_INTERRUPTED)
+
+
+def _print_no_more() -> None:
+    """Have what is still to be printed go nowhere: Python would try, and complain, at its end."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)

@@ -61,7 +61,7 @@ class _Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        if not (ctx.resilient_parsing or args[0].startswith("-") or self.get_command(ctx, args[0])):
             ctx.fail(f"No such command {args[0]!r}{nearest(args[0], [*_VERBS, *_ALIASES])}")
         return super().resolve_command(ctx, args)
 
@@ -101,11 +101,13 @@ def cli(ctx: click.Context, where: str | None, color: str) -> None:
         papa status
         papa logs -f job
 
-    Every option has an environment variable, as PAPA_RUN_BUFSIZE, and a default in the file papa/config.toml in
-    $XDG_CONFIG_HOME or ~/.config, as bufsize = "10m" under [run].
+    Every option of a verb has an environment variable, as PAPA_RUN_BUFSIZE, and a default in the file papa/config.toml
+    in $XDG_CONFIG_HOME or ~/.config, as bufsize = "10m" under [run].
 
     Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was asked for has not come to be; 4 no such name; 69 no kernel
-    answers; run and attach end with the code of the program, or 128 and the number of the signal that ended it.
+    answers; run and attach end with the code of the program, or 128 and the number of the signal that ended it. What a
+    signal ends before it is done ends with 128 and its number, as 130 for Ctrl-C, by which following logs or events is
+    done.
     """
     ctx.obj = where
     defaults = config.read(config.config_path(), _VERBS)
@@ -128,10 +130,24 @@ def _named(ctx: click.Context, verb: str, defaults: Mapping[str, Any]) -> dict[s
     return config.named(config.config_path(), verb, defaults.get(verb, {}), known)
 
 
+def _open_streams() -> None:
+    """Have what was closed lead nowhere: else the next connection would be it, and be printed to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
 def main() -> None:
     """Run the command."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows few characters is no reason to fail in the middle of a log.
             stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="papa", auto_envvar_prefix="PAPA")
+    with reported():
+        cli(prog_name="papa", auto_envvar_prefix="PAPA")

@@ -46,19 +46,20 @@ class _Run(click.Command):
 
     def _name_and_end(self, args: Sequence[str]) -> tuple[int, int] | None:
         """Where a name stands, and the -- behind it; options may stand around it."""
-        options = [each for each in self.params if isinstance(each, click.Option) and not each.is_flag]
-        with_value = {spelling for option in options for spelling in option.opts}
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        flags = "".join(each.opts[0][1] for each in options if each.is_flag and len(each.opts[0]) == 2)
+        with_value = {spelling for each in options if not each.is_flag for spelling in each.opts}
         name = None
         words = iter(enumerate(args))
         for index, word in words:
             if word == "--":
                 return None if name is None else (name, index)
-            if word in with_value:
-                next(words, None)
-            elif not word.startswith("-"):
+            if not word.startswith("-"):
                 if name is not None:
                     return None
                 name = index
+            elif (word if word.startswith("--") else f"-{word[1:].lstrip(flags)}") in with_value:
+                next(words, None)
         return None
 
 
@@ -89,8 +90,10 @@ def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **o
     """
     Start PROGRAM under papa as NAME, show what it prints, and end as it ends.
 
-    A kernel is started if none runs. Ctrl-C is passed on to the program; a second one asks it to terminate; a third one
-    leaves it running. Without a NAME it is called as the program, with a number if that is taken.
+    A kernel is started if none runs. Ctrl-C is passed on to the program; a second one, or SIGTERM, asks it to
+    terminate; another one leaves it running. Without a NAME it is called as the program, with a number if that is
+    taken. Output that comes quicker than it can be shown is dropped, which is said; with --overflow block the program
+    waits instead.
 
     \b
         papa run hello -- sh -c 'echo hi; exit 3'
@@ -110,9 +113,9 @@ def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **o
         try:
             with papa.watch_processes(name) as watcher:
                 code = _read_along(watcher, name, process["pid"], options)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             _leave(papa, name, forget=options["rm"])
-            code = 128 + signal.SIGINT
+            code = 128 + next(iter(interruption.args), signal.SIGINT)
     sys.exit(code)
 
 
@@ -178,7 +181,7 @@ def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str
     wanted: dict[str, Any] = {
         "args": program,
         "env": _environment(options["env"], clean=options["clean_env"]),
-        "working_dir": os.path.abspath(options["cwd"] or "."),
+        "working_dir": _folder(options["cwd"] or "."),
         "uid": _identity(options["user"]),
         "gid": _identity(options["group"]),
         "rlimits": dict(_pair(each, parameters.rlimit) for each in options["rlimit"]),
@@ -195,6 +198,13 @@ def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str
     }
     process: dict[str, Any] = papa.make_process(name, **wanted)
     return process
+
+
+def _folder(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        fail("the current folder is there no more: say with --cwd where to start")
 
 
 def _identity(word: str | None) -> int | str | None:
@@ -217,7 +227,7 @@ def _environment(variables: Iterable[str], *, clean: bool) -> dict[str, str]:
 
 
 class _Interruption:
-    """What the interrupt key does, each time it is pressed."""
+    """What the interrupt key does, each time it is pressed; or SIGTERM, as if it had been pressed once before."""
 
     def __init__(self, name: str, pid: int) -> None:
         self._name = name
@@ -225,9 +235,9 @@ class _Interruption:
         self._presses = 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self._presses += 1
+        self._presses += 1 if number == signal.SIGINT or self._presses else 2
         if self._presses > 2:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         passed_on = signal.SIGINT if self._presses == 1 else signal.SIGTERM
         try:
             os.killpg(self._pid, passed_on)
@@ -247,12 +257,14 @@ def _read_along(watcher: Watcher, name: str, pid: int, options: Mapping[str, Any
     @raise KeyboardInterrupt: if the program is to be left running.
     """
     shown = printer(raw=options["raw"], as_json=options["json"], names=[name])
-    before = signal.signal(signal.SIGINT, _Interruption(name, pid))
+    interruption = _Interruption(name, pid)
+    before = {number: signal.signal(number, interruption) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         while (items := watcher.read_items()) is not None:
             shown.show(items)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         shown.finish()
     code = watcher.exit_code[name]
     return code if code >= 0 else 128 - code

@@ -47,6 +47,10 @@ class CompletionTests(SharedKernelTestCase):
         self.assertEqual(self.complete("value", "get", ""), ["deployed"])
         self.assertEqual(self.complete("watch", "--cursor", ""), ["ship"])
 
+    def test_unknown_verb(self) -> None:
+        """A verb that there is not is no reason to complain while somebody types."""
+        self.assertIn("status", self.complete("statsu", ""))
+
     def test_no_kernel(self) -> None:
         """Where there is none, nothing is completed, said or started."""
         self.environ["PAPA_SOCKET"] = os.path.join(self.folder, "none.sock")

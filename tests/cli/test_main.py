@@ -15,7 +15,7 @@ import papa
 from papa.cli.failures import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_UNREACHABLE, EXIT_USAGE, reported
 from papa.cli.main import cli
 from papa.errors import ALL, BadRequest, ConnectionLost, Error, NotFound, Unreachable
-from tests.support import KernelTestCase
+from tests.support import PATIENCE, KernelTestCase, script
 
 VERBS = ("console", "logs", "run", "serve", "status", "top", "with")
 
@@ -129,6 +129,36 @@ class ProcessTests(KernelTestCase):
             self.assertIn("papa serve --daemonize", finished.stderr)
             self.assertEqual(finished.stderr.count("\n"), 1)
         self.assertFalse(os.path.exists(self.environ["PAPA_RUNTIME_DIR"]))
+
+    def test_nowhere_to_print(self) -> None:
+        """What cannot be printed is said in one line; whoever reads no more ends it quietly."""
+        with open("/dev/full", "w", encoding="ascii") as full:
+            for words in (("--help",), ("--version",), ("unit",), ("completion", "bash")):
+                code, said = self.print_to(full.fileno(), *words)
+                self.assertEqual((code, said), (1, "papa: cannot write: No space left on device\n"), words)
+        reading, writing = os.pipe()
+        os.close(reading)
+        self.assertEqual(self.print_to(writing, "unit"), (141, ""))
+        os.close(writing)
+
+    def print_to(self, descriptor: int, *words: str) -> tuple[int, str]:
+        """With what a command ends that prints there, and what it complains of."""
+        command = [script("papa"), *words]
+        with subprocess.Popen(command, env=self.environ, stdout=descriptor, stderr=subprocess.PIPE, text=True) as papa:
+            _, said = papa.communicate(timeout=PATIENCE)
+        return papa.returncode, said
+
+    def test_closed_streams(self) -> None:
+        """Where standard output is closed, what is printed goes nowhere, and into no connection."""
+        for closed in ("<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            finished = subprocess.run(
+                ["bash", "-c", f'"$@" {closed}', "bash", script("papa"), "unit"],
+                env=self.environ,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            self.assertEqual((finished.returncode, finished.stdout, finished.stderr), (0, "", ""), closed)
 
     def test_wrong_socket(self) -> None:
         """A socket that is no location is wrong usage, from the option and from the environment."""

@@ -141,6 +141,13 @@ class ProgramTests(RunTestCase):
         ):
             self.assertEqual(self.run_raw(*words, *program), "1 2\n/\n", words)
 
+    def test_flags_together(self) -> None:
+        """Options of one letter may be written together, the last one with its value behind it."""
+        self.papa("run", "-die", "A=1", "job", "--", "sh", "-c", "exit $A")
+        self.papa("run", "-dieA=2", "other", "--", "sh", "-c", "exit $A")
+        for name, code in (("job", 1), ("other", 2)):
+            self.assertEqual(self.papa("wait", name).stdout, f"{name} exited with {code}\n")
+
     def test_words(self) -> None:
         """Arguments arrive as they are."""
         words = ["a b", "$HOME", '"q"', "a=b", "C:\\dir\\x", " ", "é", "", "two\nlines", "a\\", "b", "\udcff", ""]
@@ -180,6 +187,16 @@ class ProgramTests(RunTestCase):
         self.assertEqual(self.papa("run", "--raw", "pwd", cwd=self.folder).stdout, f"{self.folder}\n")
         said = self.papa("run", "--raw", "--cwd", "sub", "pwd", cwd=self.folder).stdout
         self.assertEqual(said, f"{self.folder}/sub\n")
+
+    def test_no_folder(self) -> None:
+        """If the current folder is there no more, that is said; another will do."""
+        enter = 'mkdir "$1/gone"; cd "$1/gone"; rmdir "$1/gone"; shift; exec "$@"'
+        words = ["sh", "-c", enter, "sh", self.folder, script("papa"), "run", "--raw"]
+        for rest, code, said in ((["pwd"], 1, "--cwd"), (["--cwd", "/", "pwd"], 0, "/\n")):
+            finished = subprocess.run([*words, *rest], env=self.environ, capture_output=True, text=True, check=False)
+            self.assertEqual(finished.returncode, code, finished.stderr)
+            self.assertIn(said, finished.stderr if code else finished.stdout)
+            self.assertNotIn("Traceback", finished.stderr)
 
     def test_limits(self) -> None:
         """Limits are set, one number for both or soft and hard."""
@@ -335,6 +352,29 @@ class InterruptTests(RunTestCase):
         lines = terminal.wait_for_line("ended with 130")
         self.assertTrue(any("job is left running; papa logs -f job reads on" in line for line in lines), lines)
         self.assertTrue(self.connect_papa().list_processes("job")["job"]["running"])
+
+    def test_terminated(self) -> None:
+        """SIGTERM is passed on, and the end of the program is papa's; another one leaves it running."""
+        for program, signals, code in (
+            ("trap 'echo caught; exit 7' TERM; echo ready; while :; do sleep 0.05; done", 1, 7),
+            ("trap '' TERM; echo ready; while :; do sleep 0.05; done", 2, 143),
+        ):
+            with subprocess.Popen(
+                [script("papa"), "run", f"job.{code}", "--", "sh", "-c", program],
+                env=self.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as papa:
+                assert papa.stdout is not None
+                assert papa.stderr is not None
+                self.assertTrue(papa.stdout.readline().endswith("| ready\n"))
+                for _ in range(signals):
+                    papa.terminate()
+                    said = papa.stderr.readline()
+                self.assertEqual(papa.wait(PATIENCE), code)
+        self.assertIn("is left running", said)
+        self.assertTrue(self.connect_papa().list_processes("job.143")["job.143"]["running"])
 
     def test_colours(self) -> None:
         """On a terminal there are colours, unless the person wants none."""

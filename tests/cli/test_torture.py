@@ -34,7 +34,7 @@ class TortureTests(KernelTestCase):
         for number in (signal.SIGTERM, signal.SIGINT):
             torture = self.torture()
             torture.send_signal(number)
-            self.assertEqual(torture.wait(PATIENCE), 130)
+            self.assertEqual(torture.wait(PATIENCE), 128 + number)
             self.assertEqual(self.started(), [])
 
     def test_killed(self) -> None:

@@ -18,7 +18,7 @@ _MEANINGS = {
     "EXIT_NOT_REACHED": "What was asked for has not come to be, as with ``papa wait --timeout``.",
     "EXIT_NOT_FOUND": "The kernel holds nothing of that name.",
     "EXIT_UNREACHABLE": "No kernel answers, or it went away in the middle.",
-    "EXIT_INTERRUPTED": "The interrupt key was pressed.",
+    "EXIT_INTERRUPTED": "The interrupt key was pressed. Any other signal that ends it: 128 and its number.",
 }
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import WeakSet
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
@@ -165,10 +165,12 @@ class RemoteKernel:
 
     @_deferred
     async def close(self) -> None:
-        """Stop all watches, and disconnect for good."""
-        for watch in list(self._watches):
-            await watch.stop()
-        await self._reconnecting.close()
+        """Stop all watches, and disconnect for good; so it is done, too, if whoever waits for it does so no longer."""
+        ends = [watch.stop() for watch in list(self._watches)]
+        ends.append(Deferred.fromCoroutine(self._reconnecting.close()))
+        ended: Deferred[object] = Deferred()
+        DeferredList(ends, consumeErrors=True).addCallback(ended.callback)
+        await ended
 
     @_deferred
     async def make_socket(

@@ -480,6 +480,18 @@ class WatchTests(MemoryTestCase):
         self.pass_time()
         self.assertEqual(len(self.papa.attendance.guests), 1)
 
+    def test_closing_is_cancelled(self) -> None:
+        """A client that somebody no longer waits for to close is closed with all its watches."""
+        self.start()
+        readers = [self.read("job"), self.read("job")]
+        self.pass_time(0)
+        self.assertEqual(len(self.papa.attendance.guests), 3)
+        closing = self.kernel.close()
+        closing.cancel()
+        self.failureResultOf(closing, CancelledError)
+        self.pass_time(0)
+        self.assertEqual([len(self.papa.attendance.guests), *(reader.end for reader in readers)], [0, "over", "over"])
+
     def test_in_a_context(self) -> None:
         """A context stops it, also when the reader fails."""
         self.start().print(b"x")

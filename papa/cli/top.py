@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import signal
 import sys
+import termios
 import time
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -51,6 +56,9 @@ _SORTS: Final[dict[str, Callable[[Figures], Any]]] = {
 }
 _KEYS: Final = {sort[0]: sort for sort in _SORTS}
 
+_ENDING: Final = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+_PAUSING: Final = (signal.SIGTSTP, signal.SIGCONT)
+
 
 @click.command()
 @click.argument("names", nargs=-1, shell_complete=process_names)
@@ -89,7 +97,7 @@ def command(ctx: click.Context, names: tuple[str, ...], sort: str, interval: flo
                     click.echo(line)
             return
         with suppress(KeyboardInterrupt):
-            _Screen(ctx, meter, sort).show(sample, interval)
+            _Screen(ctx, meter, sort, sample).show(interval)
 
 
 def _shape(sample: Sample, sort: str) -> shapes.Top:
@@ -154,40 +162,88 @@ def _kernel_line(kernel: KernelFigures) -> str:
 class _Screen:
     """The terminal, while it shows nothing else."""
 
-    def __init__(self, ctx: click.Context, meter: Meter, sort: str) -> None:
+    def __init__(self, ctx: click.Context, meter: Meter, sort: str, sample: Sample) -> None:
         self._ctx = ctx
         self._meter = meter
         self._sort = sort
+        self._sample = sample
+        self._before = termios.tcgetattr(sys.stdin)
+        self._taken = self._over = False
 
-    def show(self, sample: Sample, interval: float) -> None:
+    def show(self, interval: float) -> None:
         """Show what is measured until somebody has had enough."""
-        import termios
-        import tty
-
-        before = termios.tcgetattr(sys.stdin)
+        handlers = dict.fromkeys(_ENDING, self._end) | dict.fromkeys(_PAUSING, self._pause)
+        # What is ignored, as by nohup, is not meant for this.
+        heeded = [each for each in handlers if signal.getsignal(each) != signal.SIG_IGN]
         try:
-            tty.setcbreak(sys.stdin)
-            # The other screen of the terminal, without a cursor.
-            sys.stdout.write("\x1b[?1049h\x1b[?25l")
+            for each in heeded:
+                signal.signal(each, handlers[each])
+            self._take()
             next_at = time.monotonic() + interval
             while True:
-                self._draw(sample)
+                self._draw()
                 if select.select([sys.stdin], [], [], max(0.0, next_at - time.monotonic()))[0]:
                     keys = os.read(sys.stdin.fileno(), 64).decode(errors="replace")
                     if "q" in keys or not keys:
                         return
                     self._sort = _KEYS.get(keys[-1], self._sort)
                 else:
-                    sample = self._meter.measure()
+                    self._sample = self._meter.measure()
                     next_at = time.monotonic() + interval
         finally:
-            sys.stdout.write("\x1b[?25h\x1b[?1049l")
-            sys.stdout.flush()
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            self._over = True
+            self._leave()
 
-    def _draw(self, sample: Sample) -> None:
+    def _take(self) -> None:
+        while True:
+            try:
+                # In the background, this is stopped in here.
+                tty.setcbreak(sys.stdin)
+                break
+            except termios.error as error:
+                if error.args[0] != errno.EINTR:
+                    raise
+        self._taken = True
+        # The other screen of the terminal, without a cursor.
+        _write("\x1b[?1049h\x1b[?25l")
+
+    def _leave(self) -> None:
+        if not self._taken:
+            return
+        # Else who is in the background by now is stopped for it.
+        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        # A terminal that has hung up is left already.
+        with suppress(OSError, termios.error):
+            _write("\x1b[?25h\x1b[?1049l")
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+        self._taken = False
+        signal.signal(signal.SIGTTOU, before)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal that would end this with the terminal as it is."""
+        if not self._over:
+            self._over = True
+            self._leave()
+            sys.exit(128 + number)
+
+    def _pause(self, number: int, frame: FrameType | None) -> None:
+        """Handle being stopped, and being continued: the terminal is somebody else's in between."""
+        if self._over:
+            return
+        # However often it is continued until it has the terminal, that is once.
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)
+        if number == signal.SIGTSTP:
+            self._leave()
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            signal.signal(signal.SIGTSTP, self._pause)
+        self._take()
+        signal.signal(signal.SIGCONT, self._pause)
+        self._draw()
+
+    def _draw(self) -> None:
         width, height = os.get_terminal_size(sys.stdout.fileno())
-        lines = list(_lines(sample, self._sort, width))
+        lines = list(_lines(self._sample, self._sort, width))
         if len(lines) >= height:
             lines[height - 2 :] = [f"and {len(lines) - height + 2} more"]
         lines += [""] * (height - 1 - len(lines))
@@ -196,5 +252,11 @@ class _Screen:
         if self._ctx.color is False:
             lines = [click.unstyle(line) for line in lines]
         # From the top left on, each line cleared to its end.
-        sys.stdout.write("\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines))
-        sys.stdout.flush()
+        _write("\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines))
+
+
+def _write(text: str) -> None:
+    """Write to the terminal past the buffer, which a handler must not use while it is written to."""
+    data = text.encode(sys.stdout.encoding, "backslashreplace")
+    while data:
+        data = data[os.write(sys.stdout.fileno(), data) :]

@@ -51,6 +51,10 @@ class Terminal:
         """Press keys, by the names that tmux has for them; what is no name is typed."""
         self._tmux("send-keys", *keys)
 
+    def describe(self, variable: str) -> str:
+        """What tmux says of it, as C{cursor_flag} or C{alternate_on}."""
+        return self._tmux("display-message", "-p", f"#{{{variable}}}").strip()
+
     def lines(self, *, styled: bool = False) -> list[str]:
         """What is shown, but for the empty lines at the end; C{styled} with its colours."""
         return self._tmux("capture-pane", "-p", *(["-e"] if styled else [])).rstrip("\n").split("\n")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import signal
+import subprocess
 import time
 from contextlib import closing
 
@@ -12,7 +16,10 @@ from papa.cli.measuring import Meter
 from papa.client.location import Location
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase
-from tests.support import script, until
+from tests.support import PATIENCE, script, until
+
+#: Words for a shell that wait until its job was stopped for the terminal.
+PUT_OFF = "until jobs -l | grep -q 'tty output'; do :; done"
 
 
 class TopTestCase(SharedKernelTestCase):
@@ -91,6 +98,64 @@ class ScreenTests(TopTestCase):
             terminal.press("q")
             self.assertEqual(terminal.wait_for_line("ended with 0"), ["ended with 0"])
 
+    def test_ended(self) -> None:
+        """Whatever ends it, it leaves the terminal as it was."""
+        for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+            terminal = self.shell()
+            os.kill(self.begin(terminal), number)
+            terminal.wait_for_line(f"ended with {128 + number}")
+            self.check_left(terminal)
+
+    def test_suspended(self) -> None:
+        """Stopped by its key, it leaves the terminal to the shell; in the foreground again it goes on."""
+        terminal = self.shell()
+        self.begin(terminal)
+        for _ in range(2):
+            terminal.press("C-z")
+            terminal.wait_for_line("ended with 148")
+            self.check_left(terminal)
+            terminal.press("clear; fg; echo ended with $?", "Enter")
+            self.check_taken(terminal)
+        terminal.press("q")
+        terminal.wait_for_line("ended with 0")
+        self.check_left(terminal)
+
+    def test_stopped(self) -> None:
+        """Stopped without a word, it takes the terminal anew; also when it was continued before it had that."""
+        terminal = self.shell()
+        pid = self.begin(terminal)
+        for background in ("", f"bg; {PUT_OFF}; "):
+            os.kill(pid, signal.SIGSTOP)
+            terminal.wait_for_line("ended with 147")
+            terminal.press(f"clear; {background}fg; echo ended with $?", "Enter")
+            self.check_taken(terminal)
+        os.kill(pid, signal.SIGTERM)
+        terminal.wait_for_line("ended with 143")
+        self.check_left(terminal)
+
+    def test_ended_in_the_background(self) -> None:
+        """There it does not take the terminal, and can be ended."""
+        terminal = self.shell()
+        self.begin(terminal)
+        terminal.press("C-z")
+        terminal.wait_for_line("ended with 148")
+        terminal.press(f"clear; bg; {PUT_OFF}; kill %1; wait %1; echo ended with $?", "Enter")
+        terminal.wait_for_line("ended with 143")
+        self.check_left(terminal)
+
+    def test_hung_up(self) -> None:
+        """When the terminal goes, so does it."""
+        ours, theirs = os.openpty()
+        with subprocess.Popen(
+            ["setsid", "--ctty", script("papa"), "top"], env=self.environ, stdin=theirs, stdout=theirs, stderr=theirs
+        ) as top:
+            os.close(theirs)
+            read = b""
+            while b"\x1b[?1049h" not in read:
+                read += os.read(ours, 65536)
+            os.close(ours)
+            self.assertEqual(top.wait(PATIENCE), 128 + signal.SIGHUP)
+
     def test_many(self) -> None:
         """What has no room is counted."""
         for number in range(50):
@@ -128,3 +193,33 @@ class ScreenTests(TopTestCase):
         kernel.process.terminate()
         lines = terminal.wait_for_line("ended with 69")
         self.assertTrue(lines[0].startswith("papa: Lost connection"), lines)
+
+    def shell(self) -> Terminal:
+        """A shell that has jobs."""
+        terminal = Terminal(self, ["bash", "--norc", "--noprofile", "-i"])
+        terminal.press(f"stty -g >{self.folder}/modes; echo ready", "Enter")
+        terminal.wait_for_line("ready")
+        return terminal
+
+    def begin(self, terminal: Terminal) -> int:
+        """Have a shell start it; its pid."""
+        pid = os.path.join(self.folder, "pid")
+        started = shlex.join(["sh", "-c", f"echo $$ >{pid}; exec {script('papa')} top --interval 0.2"])
+        terminal.press(f"clear; {started}; echo ended with $?", "Enter")
+        self.check_taken(terminal)
+        with open(pid, encoding="ascii") as file:
+            return int(file.read())
+
+    def check_taken(self, terminal: Terminal) -> None:
+        """It has the screen, shows what is measured, and heeds each key."""
+        for key, sort in (("d", "dropped"), ("c", "cpu")):
+            terminal.wait_for(lambda lines: lines[-1].startswith("by "))
+            terminal.press(key)
+            terminal.wait_for(lambda lines, sort=sort: lines[-1].startswith(f"by {sort}"))
+        self.assertEqual((terminal.describe("alternate_on"), terminal.describe("cursor_flag")), ("1", "0"))
+
+    def check_left(self, terminal: Terminal) -> None:
+        """The screen, the cursor and the modes are the shell's."""
+        self.assertEqual((terminal.describe("alternate_on"), terminal.describe("cursor_flag")), ("0", "1"))
+        terminal.press(f"clear; stty -g | cmp - {self.folder}/modes && echo as it was", "Enter")
+        terminal.wait_for(lambda lines: "as it was" in lines)

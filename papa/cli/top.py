@@ -45,6 +45,8 @@ _LEFT: Final = ("PROCESS", "STATE")
 _DISPENSABLE: Final = ("PID", "STATE", "DROPPED", "MEMORY", "BUFFER")
 #: So much of the names is worth more than a column.
 _NAME: Final = 12
+#: The size of a terminal that does not tell it, as of a bare one.
+_UNKNOWN: Final = os.terminal_size((80, 24))
 
 _SORTS: Final[dict[str, Callable[[Figures], Any]]] = {
     "cpu": lambda each: -(each.processor or 0),
@@ -242,11 +244,14 @@ class _Screen:
         self._draw()
 
     def _draw(self) -> None:
-        width, height = os.get_terminal_size(sys.stdout.fileno())
+        size = os.get_terminal_size(sys.stdout.fileno())
+        width, height = size.columns or _UNKNOWN.columns, size.lines or _UNKNOWN.lines
         lines = list(_lines(self._sample, self._sort, width))
-        if len(lines) >= height:
-            lines[height - 2 :] = [f"and {len(lines) - height + 2} more"]
-        lines += [""] * (height - 1 - len(lines))
+        if self._sample.processes and len(lines) >= height:
+            # Where there is no room for the heading either, that is none of them.
+            left_out = min(len(lines) - height + 2, len(self._sample.processes))
+            lines[max(height - 2, 0) :] = [f"and {left_out} more"[:width]]
+        lines[height - 1 :] = [""] * (height - 1 - len(lines))
         keys = f"by {self._sort}; c m o b d n sort, q quits"[:width]
         lines.append(click.style(keys, dim=True))
         if self._ctx.color is False:

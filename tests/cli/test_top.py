@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import termios
 import time
 from contextlib import closing
 
@@ -145,16 +146,41 @@ class ScreenTests(TopTestCase):
 
     def test_hung_up(self) -> None:
         """When the terminal goes, so does it."""
-        ours, theirs = os.openpty()
-        with subprocess.Popen(
-            ["setsid", "--ctty", script("papa"), "top"], env=self.environ, stdin=theirs, stdout=theirs, stderr=theirs
-        ) as top:
-            os.close(theirs)
-            read = b""
-            while b"\x1b[?1049h" not in read:
-                read += os.read(ours, 65536)
+        top, ours, _ = self.bare()
+        os.close(ours)
+        self.assertEqual(top.wait(PATIENCE), 128 + signal.SIGHUP)
+
+    def test_sizes(self) -> None:
+        """A terminal that does not tell its size has the usual one; where there is no room, processes are counted."""
+        for number in range(7):
+            self.client.make_process(f"many.{number}", "sleep", ["1000"])
+        for size, place, line in (
+            ((0, 0), 3, r"PROCESS .* DROPPED"),
+            ((8, 80), 6, r"and 7 more"),
+            ((5, 80), 3, r"and 9 more"),
+            ((3, 12), 1, r"and 9 more"),
+            ((2, 80), 0, r"and 9 more"),
+            ((1, 80), 0, r"by cpu; .* quits"),
+        ):
+            top, ours, screen = self.bare(size)
+            top.terminate()
+            top.wait(PATIENCE)
             os.close(ours)
-            self.assertEqual(top.wait(PATIENCE), 128 + signal.SIGHUP)
+            lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", screen).split("\n")
+            self.assertEqual(len(lines), size[0] or 24, lines)
+            self.assertRegex(lines[place], f"^{line}$")
+
+    def bare(self, size: tuple[int, int] = (0, 0)) -> tuple[subprocess.Popen[bytes], int, str]:
+        """It, on a terminal of so many lines and columns that nobody emulates, its other end, and the first screen."""
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, size)
+        command = ["setsid", "--ctty", script("papa"), "--color", "never", "top"]
+        top = subprocess.Popen(command, env=self.environ, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        screen = b""
+        while not re.search(rb"by cpu.*\x1b\[K", screen):
+            screen += os.read(ours, 65536)
+        return top, ours, screen.decode()
 
     def test_many(self) -> None:
         """What has no room is counted."""

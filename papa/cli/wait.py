@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import select
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import click
 
 from papa.cli.answers import json_option, print_json
 from papa.cli.completing import process_names
-from papa.cli.connecting import open_connection, started_kernel
+from papa.cli.connecting import kernel_location, open_connection, started_kernel
 from papa.cli.failures import EXIT_NOT_REACHED, fail
 from papa.cli.printing import ending
 from papa.cli.processes import selected_processes
@@ -31,6 +35,8 @@ __all__ = ["command"]
 _LONGEST: Final = 1 << 16
 #: How long to wait before looking again at what nothing tells of, in seconds.
 _PAUSE: Final = 0.05
+#: So long the kernel has to answer, however short the wait is to be, in seconds.
+_LEAST: Final = 1.0
 
 
 class _Goal(Protocol):
@@ -174,17 +180,36 @@ def command(ctx: click.Context, name: str, goal: _Goal, timeout: float | None, j
         papa wait --for port=8080 --timeout 30 web.1
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    with open_connection(ctx) as connection:
-        processes = selected_processes(connection, [name])
-    if len(processes) != 1:
-        raise BadRequest(f"{name!r} is more than one process: wait for one at a time")
-    (process,) = processes.values()
-    with started_kernel(ctx) as papa, papa.watch_processes(process.name, observe=True) as watcher:
+    with ExitStack() as stack:
+        with _answering(ctx, timeout):
+            with open_connection(ctx) as connection:
+                processes = selected_processes(connection, [name])
+            if len(processes) != 1:
+                raise BadRequest(f"{name!r} is more than one process: wait for one at a time")
+            (process,) = processes.values()
+            papa = stack.enter_context(started_kernel(ctx))
+            watcher = stack.enter_context(papa.watch_processes(process.name, observe=True))
         reached = _wait(watcher, process, goal, deadline)
     if json:
         print_json(reached)
     else:
         click.echo(goal.told(reached))
+
+
+@contextmanager
+def _answering(ctx: click.Context, timeout: float | None) -> Iterator[None]:
+    """Give up where the kernel does not answer in time."""
+
+    def give_up(number: int, frame: FrameType | None) -> NoReturn:
+        fail(f"the kernel at {kernel_location(ctx)} does not answer", EXIT_NOT_REACHED)
+
+    # Whichever of several things is waited for.
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, 0 if timeout is None else max(timeout, _LEAST))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _wait(watcher: Watcher, process: Process, goal: _Goal, deadline: float | None) -> shapes.Reached:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -149,6 +150,15 @@ class WaitTests(ProcessTestCase):
         self.client.close_stdin("job")
         said = self.papa("wait", "--for", "output=x", "job", code=3).stderr
         self.assertIn("job has not printed such a line, and exited with 1", said)
+
+    def test_kernel_that_does_not_answer(self) -> None:
+        """Nor is more time than that spent on a kernel that does not answer, and that is said."""
+        kernel = self.serve("-u", f"{self.folder}/k.sock")
+        os.kill(kernel.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, kernel.pid, signal.SIGCONT)
+        for timeout in ("0", "1.5"):
+            said = self.papa("--socket", kernel.path, "wait", "--timeout", timeout, "job", code=3).stderr
+            self.assertEqual(said, f"papa: the kernel at {kernel.path} does not answer\n")
 
     def listener(self, name: str, address: str) -> None:
         """A shell whose child listens there as soon as the shell is sent a line."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+
+import click
 
 from papa.client.location import Location
 from papa.client.program import Connection
 from papa.client.retrying import retried
 from papa.errors import ConnectionLost, Unreachable
+from papa.wire.boxes import READ_SIZE
 
 if TYPE_CHECKING:
     from papa.asked.command import Command
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PATIENCE", "Asker"]
 
-#: How long a kernel may take to greet, and how long one that goes on is looked for, in seconds.
+#: How long a kernel may take to greet, or to answer before a person is told that it has not, and how long one that
+#: goes on is looked for, in seconds.
 PATIENCE: Final = 5.0
 
 
@@ -31,7 +36,7 @@ class Asker:
         @raise Error: if the kernel refuses, or is none.
         """
         self._location = location
-        self._connection = Connection(location, PATIENCE)
+        self._connection: Connection = _Telling(location)
 
     @property
     def greeting(self) -> Greeting:
@@ -67,7 +72,7 @@ class Asker:
     def _go_on(self, lost: ConnectionLost) -> None:
         """Be connected to the kernel that goes on."""
         try:
-            connection = Connection(self._location, PATIENCE)
+            connection = _Telling(self._location)
         except (OSError, Unreachable) as error:
             raise lost from error
         if connection.greeting.kernel != self.greeting.kernel:
@@ -75,3 +80,25 @@ class Asker:
             raise lost
         self._connection.close()
         self._connection = connection
+
+
+class _Telling(Connection):
+    """A connection that tells whoever sits at a terminal, once, that an answer is long in coming."""
+
+    _told = True
+
+    def __init__(self, location: Location) -> None:
+        super().__init__(location, PATIENCE)
+        # The greeting has a limit.
+        self._told = not (sys.stderr and sys.stderr.isatty())
+
+    def _received(self, size: int = READ_SIZE) -> bytes:
+        if not self._told and not self._incoming(1000 * PATIENCE):
+            self._told = True
+            click.echo(
+                # Not behind what is there already, as on the screen of papa top.
+                f"\rpapa: the kernel (pid {self.greeting.pid}) has not answered for {PATIENCE:g} seconds; "
+                "still waiting (Ctrl-C to stop)",
+                err=True,
+            )
+        return super()._received(size)

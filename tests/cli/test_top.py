@@ -211,6 +211,21 @@ class ScreenTests(TopTestCase):
         terminal.press("q")
         terminal.wait_for_line("ended with 0")
 
+    def test_kernel_that_does_not_answer(self) -> None:
+        """That is said; once it answers, it goes on."""
+        kernel = self.serve("-u", f"{self.folder}/k.sock")
+        terminal = Terminal(self, [script("papa"), "--socket", kernel.path, "top", "--interval", "0.2"])
+        terminal.wait_for(lambda lines: lines[-1].startswith("by cpu"))
+        os.kill(kernel.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, kernel.pid, signal.SIGCONT)
+        said = f"papa: the kernel (pid {kernel.pid}) has not answered for 5 seconds; still waiting (Ctrl-C to stop)"
+        terminal.wait_for(lambda lines: said in lines)
+        os.kill(kernel.pid, signal.SIGCONT)
+        terminal.wait_for(lambda lines: lines[-1].startswith("by cpu"))
+        self.assertNotIn(said, terminal.lines())
+        terminal.press("q")
+        terminal.wait_for_line("ended with 0")
+
     def test_lost_kernel(self) -> None:
         """When the kernel goes, the terminal is as it was, and it says so."""
         kernel = self.serve("-u", f"{self.folder}/k.sock")

@@ -63,7 +63,9 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not (ctx.resilient_parsing or args[0].startswith("-") or self.get_command(ctx, args[0])):
             ctx.fail(f"No such command {args[0]!r}{nearest(args[0], [*_VERBS, *_ALIASES])}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        # By this name its options find their variables and their defaults.
+        return _ALIASES.get(name or "", name), command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         with reported():
@@ -126,7 +128,6 @@ def _named(ctx: click.Context, verb: str, defaults: Mapping[str, Any]) -> dict[s
     known = {word.lstrip("-").replace("-", "_"): each.name or "" for each in command.params for word in each.opts}
     if isinstance(command, click.Group):
         known |= {name: name for name in command.commands}
-    verb = _ALIASES.get(verb, verb)
     return config.named(config.config_path(), verb, defaults.get(verb, {}), known)
 
 

@@ -49,6 +49,14 @@ class DefaultTests(SharedKernelTestCase):
         self.assertEqual(self.papa("status").stdout[:7], "PROCESS")
         self.assertEqual(self.papa("run", "--raw", "sh", "-c", "echo $A").stdout, "2\n")
 
+    def test_other_name(self) -> None:
+        """A verb that goes by another name has its own variables and its own table."""
+        for verb in ("ls", "ps"):
+            self.assertEqual(self.papa(verb, env={**self.environ, "PAPA_STATUS_JSON": "1"}).stdout[0], "{")
+            self.assertEqual(self.papa(verb, env={**self.environ, "PAPA_LS_JSON": "1"}).stdout[0], "P")
+        self.write("[status]\njson = true\n")
+        self.assertEqual(self.papa("ls").stdout[0], "{")
+
     def test_wrong(self) -> None:
         """What cannot be understood is wrong usage, with the file and what would be right."""
         path = os.path.join(self.folder, "papa", "config.toml")

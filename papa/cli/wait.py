@@ -227,4 +227,5 @@ def _wait(watcher: Watcher, process: Process, goal: _Goal, deadline: float | Non
             if reached := goal.read(item):
                 return reached
             if isinstance(item, Closed):
-                fail(f"{item.name} {goal.unmet}, and {ending(item.exit_code)}", EXIT_NOT_REACHED)
+                was = "was " if item.exit_code < 0 else ""
+                fail(f"{item.name} {goal.unmet}, and {was}{ending(item.exit_code)}", EXIT_NOT_REACHED)

@@ -150,6 +150,9 @@ class WaitTests(ProcessTestCase):
         self.client.close_stdin("job")
         said = self.papa("wait", "--for", "output=x", "job", code=3).stderr
         self.assertIn("job has not printed such a line, and exited with 1", said)
+        self.shell("killed", "kill -9 $$")
+        said = self.papa("wait", "--for", "output=x", "killed", code=3).stderr
+        self.assertEqual(said, "papa: killed has not printed such a line, and was killed by signal 9\n")
 
     def test_kernel_that_does_not_answer(self) -> None:
         """Nor is more time than that spent on a kernel that does not answer, and that is said."""

@@ -108,13 +108,13 @@ def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **o
                 answer: shapes.Started = {"name": name, "pid": process["pid"]}
                 print_json(answer)
             else:
-                click.echo(f"{name} runs with pid {process['pid']}; papa logs -f {name} shows what it prints")
+                click.echo(f"{name} runs with pid {process['pid']}{_hint(name, options)}")
             return
         try:
             with papa.watch_processes(name) as watcher:
                 code = _read_along(watcher, name, process["pid"], options)
         except KeyboardInterrupt as interruption:
-            _leave(papa, name, forget=options["rm"])
+            _leave(papa, name, options)
             code = 128 + next(iter(interruption.args), signal.SIGINT)
     sys.exit(code)
 
@@ -156,11 +156,26 @@ def _free_name(papa: Papa, program: str) -> str:
     )
 
 
-def _leave(papa: Papa, name: str, *, forget: bool) -> None:
+def _hint(name: str, options: Mapping[str, Any]) -> str:
+    """How it can be read, if there will be anything."""
+    if not _captured(options):
+        return ""
+    return f"; papa logs -f {name} shows what it prints{', until it has ended' if options['rm'] else ''}"
+
+
+def _captured(options: Mapping[str, Any]) -> bool:
+    """Whether anything is kept of what it prints."""
+    bufsize = options["bufsize"]
+    return not options["no_output"] and (bufsize is None or parameters.size(bufsize) > 0)
+
+
+def _leave(papa: Papa, name: str, options: Mapping[str, Any]) -> None:
     """Say how the program can be read on, if it can."""
-    if forget:
+    if options["rm"]:
         papa.remove_processes(name)
         click.echo(f"papa: {name} is left running, and nobody will read it", err=True)
+    elif not _captured(options):
+        click.echo(f"papa: {name} is left running", err=True)
     else:
         click.echo(f"papa: {name} is left running; papa logs -f {name} reads on", err=True)
 

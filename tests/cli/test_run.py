@@ -280,6 +280,21 @@ class HeldTests(RunTestCase):
         pid = self.connect_papa().list_processes("job")["job"]["pid"]
         self.assertEqual(said, f"job runs with pid {pid}; papa logs -f job shows what it prints\n")
 
+    def test_detached_without_output(self) -> None:
+        """It does not send anybody to look for what is not there, or will not be there long."""
+        for option, told in (
+            ("--no-output", ""),
+            ("--bufsize=0", ""),
+            ("--bufsize=1k", "; papa logs -f job shows what it prints"),
+            ("--rm", "; papa logs -f job shows what it prints, until it has ended"),
+        ):
+            said = self.papa("run", "-d", option, "job", "--", "sleep", "1000").stdout
+            pid = self.connect_papa().list_processes("job")["job"]["pid"]
+            self.assertEqual(said, f"job runs with pid {pid}{told}\n")
+            os.killpg(pid, signal.SIGKILL)
+            self.papa("rm", "job", code=None)
+            until(lambda: not self.connect_papa().list_processes(), "its end")
+
     def test_detached_json(self) -> None:
         """For a program it says the same as an object."""
         said = json.loads(self.papa("run", "-d", "--json", "job", "--", "sleep", "1000").stdout)

@@ -376,7 +376,8 @@ class Anchor:
         successor.hang_up()
         self._successor = None
         if self._kernel is not None:
-            self._kernel.say({"refused": f"it {how(code)} before it could go on; its log says why"})
+            why = "" if self._log is None else f"; {self._log.path} says why"
+            self._kernel.say({"refused": f"it {how(code)} before it could go on{why}"})
 
     def _promote(self, successor: KernelProcess) -> None:
         self._next.promote(successor)

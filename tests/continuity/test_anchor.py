@@ -510,11 +510,14 @@ class UpgradeTests(AnchorTestCase):
         self.assertEqual(self.said(), ["begun", ["an upgrade is under way already", 0]])
 
     def test_ends_at_the_rehearsal(self) -> None:
-        """One that ends instead of an answer is refused for that; another can be tried then."""
+        """One that ends instead of an answer is refused for that, and for where it says why; another can be tried."""
         self.write("rehearsal", "os._exit(3)")
         ask = f"{self.ask}; say(hear()[0]['refused'])"
-        self.assertEqual(self.end_of(f"tell(do='ready'); {ask}; {ask}; goodbye()"), 0)
-        self.assertEqual(self.said(), ["it ended with 3 before it could go on; its log says why"] * 2)
+        twice = f"tell(do='ready'); {ask}; {ask}; goodbye()"
+        self.assertEqual(self.end_of(twice), 0)
+        self.assertEqual(self.end_of(twice, words=(f"--log-file={self.log}",)), 0)
+        refused = "it ended with 3 before it could go on"
+        self.assertEqual(self.said(), [refused] * 2 + [f"{refused}; {self.log} says why"] * 2)
 
     def test_each_in_turn(self) -> None:
         """If that does not come to serve either, it is the new one's turn again, and so on."""

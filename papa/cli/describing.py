@@ -10,7 +10,7 @@ from papa.records import UNKNOWN_EXIT
 if TYPE_CHECKING:
     from papa.records import Process, Socket
 
-__all__ = ["address", "amount", "duration", "moment", "state"]
+__all__ = ["address", "amount", "counted", "duration", "moment", "state"]
 
 
 def state(process: Process) -> str:
@@ -38,6 +38,12 @@ def amount(size: float) -> str:
         size /= 1024
     digits = 1 if unit != "B" and size < 10 else 0
     return f"{size:.{digits}f} {unit}" if unit == "B" else f"{size:.{digits}f}{unit}"
+
+
+def counted(number: int, thing: str) -> str:
+    """So many of a thing, which is given as a single one."""
+    ending = "" if number == 1 else "es" if thing.endswith("s") else "s"
+    return f"{number} {thing}{ending}"
 
 
 def duration(seconds: float) -> str:

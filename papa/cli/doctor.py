@@ -16,6 +16,7 @@ import click
 import papa
 from papa import places
 from papa.cli.answers import json_option, print_json
+from papa.cli.describing import counted
 from papa.cli.dumped import print_state
 from papa.cli.failures import EXIT_FAILED
 from papa.client.location import Location, default_location
@@ -139,10 +140,13 @@ def _kernel(where: str | None) -> Iterator[_Finding]:
         return
     try:
         pid = connection.greeting.pid
-        held = len(connection.ask(ListProcesses())), len(connection.ask(ListSockets()))
+        held = (
+            counted(len(connection.ask(ListProcesses())), "process"),
+            counted(len(connection.ask(ListSockets())), "socket"),
+        )
     finally:
         connection.close()
-    text = f"pid {pid} answers at {location}; it holds {held[0]} processes and {held[1]} sockets"
+    text = f"pid {pid} answers at {location}; it holds {' and '.join(held)}"
     yield _Finding(level="ok", subject="kernel", text=text)
     yield _anchor(connection.greeting)
     yield from _limits(pid)

@@ -12,7 +12,7 @@ from papa.asked.listings import ListSockets, ListValues
 from papa.cli.answers import json_option, print_json, process_shape, socket_shape
 from papa.cli.completing import process_names
 from papa.cli.connecting import open_connection
-from papa.cli.describing import duration, state
+from papa.cli.describing import counted, duration, state
 from papa.cli.processes import selected_processes
 from papa.cli.socket_table import show_sockets
 from papa.cli.tables import show_table
@@ -50,9 +50,8 @@ def command(ctx: click.Context, names: tuple[str, ...], json: bool) -> None:
     else:
         _show(processes, sockets, values)
         if kernel.kernels > 1 and not names:
-            click.echo(
-                f"\nThis is kernel {kernel.kernels} of its anchor: another has gone on {kernel.kernels - 1} times."
-            )
+            times = "once" if kernel.kernels == 2 else f"{kernel.kernels - 1} times"
+            click.echo(f"\nThis is kernel {kernel.kernels} of its anchor: another has gone on {times}.")
 
 
 def _show(processes: Mapping[str, Process], sockets: Mapping[str, Socket], values: Collection[str]) -> None:
@@ -70,6 +69,6 @@ def _show(processes: Mapping[str, Process], sockets: Mapping[str, Socket], value
     if values:
         if processes or sockets:
             click.echo()
-        click.echo(f"{len(values)} value{'s' if len(values) > 1 else ''}: {', '.join(values)}")
+        click.echo(f"{counted(len(values), 'value')}: {', '.join(values)}")
     if not (processes or sockets or values):
         click.echo("papa holds nothing.")

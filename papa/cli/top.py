@@ -20,7 +20,7 @@ import click
 from papa.cli.answers import json_option, print_json, process_shape
 from papa.cli.completing import process_names
 from papa.cli.connecting import open_connection
-from papa.cli.describing import amount, state
+from papa.cli.describing import amount, counted, state
 from papa.cli.measuring import Figures, KernelFigures, Meter, Sample
 from papa.cli.tables import table_lines, terminal_width
 
@@ -127,10 +127,9 @@ def _percent(share: float | None) -> str:
 def _lines(sample: Sample, sort: str, room: int | None) -> Iterator[str]:
     """All of it, as wide as there is room for."""
     yield _kernel_line(sample.kernel)[:room]
-    counted = f"{len(sample.processes)} process{'es' if len(sample.processes) != 1 else ''}"
     running = sum(each.process.running for each in sample.processes)
     rate = amount(sum(each.rate for each in sample.processes))
-    yield f"{counted}, {running} running, {rate}/s of output"[:room]
+    yield f"{counted(len(sample.processes), 'process')}, {running} running, {rate}/s of output"[:room]
     if not sample.processes:
         return
     yield ""

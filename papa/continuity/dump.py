@@ -37,7 +37,8 @@ def dump(state: int, children: Mapping[str, Child]) -> str:
     @return: where it is and what to do, or why there is none; in words.
     """
     running = sum(child.code is None for child in children.values())
-    told = f"{running} processes run on, nothing that is held is lost, and a kernel is tried again and again; "
+    run = "process runs" if running == 1 else "processes run"
+    told = f"{running} {run} on, nothing that is held is lost, and a kernel is tried again and again; "
     try:
         path = _written(state, children, places.runtime_folder())
     except Exception as error:  # noqa: BLE001 - a dump is not worth an anchor

@@ -27,6 +27,7 @@ class DoctorTests(KernelTestCase):
         self.assertEqual({level for each in found.values() for level, _, _ in each} - {"ok"}, set(), found)
         told, opened = found["kernel"]
         self.assertIn(f"pid {kernel.pid} answers at", told[1])
+        self.assertTrue(told[1].endswith("; it holds 0 processes and 0 sockets"), told)
         self.assertRegex(opened[1], r"^it has \d+ of \d+ descriptors open$")
         said = self.papa("doctor").stdout
         self.assertRegex(said, r"(?m)^ok       papa: 2\.\d+\.\d+\S* on Python 3\.\d+\.\d+, at /")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.cli.describing import amount, duration, state
+from papa.cli.describing import amount, counted, duration, state
 from papa.records import UNKNOWN_EXIT, Process
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase
@@ -53,6 +53,19 @@ class StateTests(SynchronousTestCase):
         process = Process(name="x", args=("x",), pid=7, running=False, started=0.0, uid=0, gid=0)
         states = [state(replace(process, exit_code=code)) for code in (None, 0, 3, -9, UNKNOWN_EXIT)]
         self.assertEqual(states, ["running", "exited 0", "exited 3", "killed 9", "exited ?"])
+
+
+class CountedTests(SynchronousTestCase):
+    """Numbers of things in words."""
+
+    def test_one_and_more(self) -> None:
+        """One is not several."""
+        for number, processes, sockets in (
+            (0, "0 processes", "0 sockets"),
+            (1, "1 process", "1 socket"),
+            (2, "2 processes", "2 sockets"),
+        ):
+            self.assertEqual((counted(number, "process"), counted(number, "socket")), (processes, sockets))
 
 
 class AmountTests(SynchronousTestCase):

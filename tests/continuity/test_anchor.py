@@ -435,7 +435,7 @@ class DumpTests(AnchorTestCase):
             entries = read_as_written(file.fileno())
         self.assertEqual(entries, {"child": {"p": [pid, None]}, "format": {"": FORMAT}, "value": {"secret": "x"}})
         self.assertIn("3 kernels in a row did not come to serve", self.logged())
-        self.assertIn("1 processes run on, nothing that is held is lost, and a kernel is tried again", self.logged())
+        self.assertIn("1 process runs on, nothing that is held is lost, and a kernel is tried again", self.logged())
         self.assertIn(f"papa doctor --state {path}", self.logged())
 
     def test_bounded(self) -> None:

@@ -312,7 +312,7 @@ class KilledTests(AnchoredTestCase):
         self.client.list_values("none")
         said = json.loads(self.papa("status", "--json").stdout)["kernel"]
         self.assertEqual(said, {"pid": self.client.kernel_pid, "anchor": self.anchor.pid, "kernels": 2})
-        self.assertIn("kernel 2 of its anchor: another has gone on 1 times", self.papa("status").stdout)
+        self.assertIn("kernel 2 of its anchor: another has gone on once.", self.papa("status").stdout)
         self.assertIn(f"pid {self.anchor.pid}; kernels so far: 2", self.papa("doctor", code=None).stdout)
 
 

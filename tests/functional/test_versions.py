@@ -116,7 +116,7 @@ class VersionsTests(test_continuity.AnchoredTestCase):
         self.client.upgrade(later)
         until(lambda: "the one before it goes on" in self.anchor.said(), "giving up")
         self.assertEqual((self.client.list_values(), self.runs(later)), ({"a": "1"}, False))
-        told = re.search(r"1 processes run on, .* papa doctor --state (\S+) shows", self.anchor.said())
+        told = re.search(r"1 process runs on, .* papa doctor --state (\S+) shows", self.anchor.said())
         assert told is not None
         self.assertIn('value a "1"\n', self.papa("doctor", "--state", told[1]).stdout)
         self.client.write_process("job", b"text")

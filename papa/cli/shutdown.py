@@ -10,6 +10,7 @@ from papa.asked.listings import ListProcesses, ListSockets, ListValues
 from papa.asked.talk import ExitIfIdle
 from papa.cli.answers import json_option, print_json
 from papa.cli.connecting import open_connection
+from papa.cli.describing import counted
 from papa.cli.failures import EXIT_NOT_REACHED, fail
 
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ def command(ctx: click.Context, json: bool) -> None:
     elif answer["leaving"]:
         click.echo("papa ends with its last connection")
     if not answer["leaving"]:
-        counted = (
-            ("process", "es", answer["processes"]),
-            ("socket", "s", answer["sockets"]),
-            ("value", "s", answer["values"]),
-        )
-        held = [f"{count} {kind}{plural if count > 1 else ''}" for kind, plural, count in counted if count]
+        found = (("process", answer["processes"]), ("socket", answer["sockets"]), ("value", answer["values"]))
+        held = [counted(number, thing) for thing, number in found if number]
         fail(f"the kernel stays: it holds {', '.join(held) or 'something'}; papa status shows what", EXIT_NOT_REACHED)

@@ -33,7 +33,7 @@ def all_at_once(steps: Steps[_Result]) -> _Result:
 
 
 def until() -> float:
-    """When others will have waited long enough from now on, by the clock of L{time.perf_counter}."""
+    """When others will have waited long enough from now on, by the clock of C{time.perf_counter}."""
     return time.perf_counter() + _WHILE
 
 

@@ -238,8 +238,11 @@ class ScreenTests(TopTestCase):
     def shell(self) -> Terminal:
         """A shell that has jobs."""
         terminal = Terminal(self, ["bash", "--norc", "--noprofile", "-i"])
-        terminal.press(f"stty -g >{self.folder}/modes; echo ready", "Enter")
+        terminal.press(f"echo $$ >{self.folder}/shell; stty -g >{self.folder}/modes; echo ready", "Enter")
         terminal.wait_for_line("ready")
+        with open(f"{self.folder}/shell", encoding="ascii") as file:
+            # One that is interactive may outlive its terminal, and look for it without end.
+            self.addCleanup(os.kill, int(file.read()), signal.SIGKILL)
         return terminal
 
     def begin(self, terminal: Terminal) -> int:

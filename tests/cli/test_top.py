@@ -140,7 +140,9 @@ class ScreenTests(TopTestCase):
         self.begin(terminal)
         terminal.press("C-z")
         terminal.wait_for_line("ended with 148")
-        terminal.press(f"clear; bg; {PUT_OFF}; kill %1; wait %1; echo ended with $?", "Enter")
+        # Until the shell has heard that the job was continued, for its end, it does not wait for one that is stopped.
+        ended = "until wait %1; code=$?; [ $code != 150 ]; do :; done 2>/dev/null"
+        terminal.press(f"clear; bg; {PUT_OFF}; kill %1; {ended}; clear; echo ended with $code", "Enter")
         terminal.wait_for_line("ended with 143")
         self.check_left(terminal)
 

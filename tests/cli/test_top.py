@@ -241,7 +241,7 @@ class ScreenTests(TopTestCase):
         """A shell that has jobs."""
         terminal = Terminal(self, ["bash", "--norc", "--noprofile", "-i"])
         terminal.press(f"echo $$ >{self.folder}/shell; stty -g >{self.folder}/modes; echo ready", "Enter")
-        terminal.wait_for_line("ready")
+        terminal.wait_for(lambda lines: "ready" in lines)  # And not the end of what was typed.
         with open(f"{self.folder}/shell", encoding="ascii") as file:
             # One that is interactive may outlive its terminal, and look for it without end.
             self.addCleanup(os.kill, int(file.read()), signal.SIGKILL)

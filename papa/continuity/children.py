@@ -17,8 +17,8 @@ from papa.commands import MakeProcess
 from papa.continuity.feed import Feed
 from papa.continuity.link import AnchorLink
 from papa.continuity.tape import Scratch, Tape
-from papa.drivers.children import READ_SIZE, Child, OutputPipe, Pipes, captured_channels, telling
-from papa.drivers.crowd import Crowd
+from papa.drivers.children import READ_SIZE, Child, OutputPipe, Pipes, captured_channels
+from papa.drivers.crowd import Crowd, telling
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import inheritable_environment
 from papa.errors import LimitReached, SpawnFailed

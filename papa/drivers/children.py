@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess
-from papa.drivers.crowd import Crowd
+from papa.drivers.crowd import Crowd, telling
 from papa.drivers.handles import exit_code
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import DescriptorLimit
@@ -34,13 +34,10 @@ from papa.errors import BadRequest, LimitReached, SpawnFailed
 from papa.interfaces import IChild, IChildDriver, IChildObserver, ITape
 from papa.records import UNKNOWN_EXIT
 
-__all__ = ["READ_SIZE", "Child", "OutputPipe", "Pipes", "SystemChildren", "captured_channels", "telling"]
+__all__ = ["READ_SIZE", "Child", "OutputPipe", "Pipes", "SystemChildren", "captured_channels"]
 
 #: As much as a pipe holds. Larger reads are slower again: their memory comes from mmap each time.
 READ_SIZE: Final = 65536
-
-telling: Final = Logger().failureHandler("papa failed at what has become of a child")
-"""Around what an observer is told: if it is papa that fails, the child must not end for it, as with its pipe closed."""
 
 
 class OutputPipe(process.ProcessReader):

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from papa.drivers.widening import Widening
 
-__all__ = ["Crowd"]
+__all__ = ["Crowd", "telling"]
 
 #: How often something is read in a turn; and how often in a row before it is seen how long that took: a read takes 8
 #: microseconds, but 150 if something has ended.
@@ -27,7 +27,8 @@ _IN_A_ROW: Final = 16
 #: How long others wait, in seconds.
 _WHILE: Final = 0.002
 
-_telling: Final = Logger().failureHandler("papa failed at the end of what a child has printed")
+telling: Final = Logger().failureHandler("papa failed at what has become of a child")
+"""Around what an observer is told: if it is papa that fails, the child must not end for it, as with its pipe closed."""
 
 
 @implementer(IReadDescriptor)
@@ -102,7 +103,7 @@ class Crowd:
             why = error
         if why is not None:
             self.removeReader(reader)
-            with _telling:
+            with telling:
                 reader.connectionLost(Failure(why))
 
     def connectionLost(self, reason: Failure) -> None:

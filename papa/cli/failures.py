@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -78,7 +77,8 @@ def reported() -> Iterator[None]:
 
 def _print_no_more() -> None:
     """Have what is still to be printed go nowhere: Python would try, and complain, at its end."""
+    # Few commands come to this.
+    from papa.daemon.descriptors import redirect
+
     with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.close(nowhere)
+        redirect(1, None)

@@ -133,14 +133,15 @@ def _named(ctx: click.Context, verb: str, defaults: Mapping[str, Any]) -> dict[s
 
 def _open_streams() -> None:
     """Have what was closed lead nowhere: else the next connection would be it, and be printed to."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    # Few commands come to this.
+    from papa.daemon.descriptors import STANDARD, is_open, redirect, renew_streams
+
+    for number in STANDARD:
+        if not is_open(number):
+            redirect(number, None)
+    renew_streams()
 
 
 def main() -> None:

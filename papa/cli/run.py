@@ -113,9 +113,9 @@ def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **o
         try:
             with papa.watch_processes(name) as watcher:
                 code = _read_along(watcher, name, process["pid"], options)
-        except KeyboardInterrupt as interruption:
+        except KeyboardInterrupt:
             _leave(papa, name, options)
-            code = 128 + next(iter(interruption.args), signal.SIGINT)
+            raise
     sys.exit(code)
 
 

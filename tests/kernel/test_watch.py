@@ -98,6 +98,26 @@ class TakingTests(SynchronousTestCase):
         self.assertIn("did you mean 'job'?", str(error))
 
 
+class ManyEndsTests(SynchronousTestCase):
+    """Thousands of processes end at once."""
+
+    def test_a_few_at_a_time(self) -> None:
+        """An end takes long to acknowledge: a batch has no more than a hundred of them, and none is lost."""
+        house = House()
+        names = [f"{number:04}" for number in range(500)]
+        children = [house.child(name) for name in names]
+        watch = house.watch("*")
+        for child in children:
+            child.exit(3)
+        found: list[tuple[str, int]] = []
+        while watch.pending:
+            batch = ends(watch.take(200_000))
+            self.assertLessEqual(len(batch), 100)
+            watch.acknowledge()
+            found += batch
+        self.assertEqual(sorted(found), [(name, 3) for name in names])
+
+
 class BeginningTests(SynchronousTestCase):
     """A watch begins with one process after the other, with time for others in between."""
 

@@ -139,14 +139,17 @@ class HeldCursor:
         Have the next reading of a process begin at a mark, or with the oldest byte behind it that is held.
 
         @raise NotFound: if it does not read this process.
+        @raise LimitReached: if there is no room to note that; nothing has changed then.
         """
         anchor = self._anchors.get(process)
         if anchor is None:
             raise NotFound(f"Cursor {self.name} does not read process {process.name}")
         if mark > process.journal.tail:
             raise BadRequest(f"Process {process.name} has not printed so much: its mark is {process.journal.tail}")
+        self._note(process, process.journal.destination(anchor, mark))
         process.journal.move(anchor, mark)
-        process.settle()
+        with suppress(LimitReached):  # What is given back is only to be noted for the space.
+            process.settle()
 
     def drop(self, process: HeldProcess, successor: HeldCursor | None = None) -> None:
         """
@@ -171,7 +174,10 @@ class HeldCursor:
         """Have the ledger know its place in one process, which waits for it."""
         anchor = self._anchors[process]
         if self._ledger.keeps and anchor is not None:
-            self._ledger.put(_PLACE, self._entry(process), (anchor.mark, anchor.hole))
+            self._note(process, anchor)
+
+    def _note(self, process: HeldProcess, place: Place) -> None:
+        self._ledger.put(_PLACE, self._entry(process), (place.mark, place.hole))
 
     def _entry(self, process: HeldProcess) -> str:
         return f"{self.name} {process.key}"

@@ -424,11 +424,16 @@ class Journal:
         if mark > place.mark:
             self.move(place, mark)
 
-    def move(self, place: Place, mark: int) -> None:
-        """Put a reader's place at C{mark}, or at the oldest byte behind it that is held."""
+    def destination(self, place: Place, mark: int) -> Place:
+        """Where a reader's place comes to be if it is put at C{mark}, or at the oldest byte behind it that is held."""
         if mark >= self.head or mark < place.mark:
-            mark, place.hole = max(mark, self.head), None
-        place.mark, place.block = mark, None
+            return Place(max(mark, self.head))
+        return Place(mark, place.hole)
+
+    def move(self, place: Place, mark: int) -> None:
+        """Put a reader's place at its L{destination}."""
+        there = self.destination(place, mark)
+        place.mark, place.hole, place.block = there.mark, there.hole, None
         self._give_back()
 
     def _give_back(self) -> None:

@@ -705,6 +705,25 @@ class NoMemoryTests(SynchronousTestCase):
         self.assertEqual(data(everything(watch)), b"text")
         self.assertEqual(self.house.kernel.list_cursors(ListCursors())["shipper"].patterns, ("job",))
 
+    def test_moved_cursor(self) -> None:
+        """A move that was refused changes nothing, in this papa and the next; nor does one that is done fail."""
+        child = self.house.child()
+        child.print(b"0123456789")
+        watch = self.house.watch("job", cursor="shipper")
+        watch.stop()
+        for spared, marks in ((0, {"job": 0}), (1, {"job": 4})):
+            assert self.house.ledger is not None
+            self.house.ledger.spared, self.house.ledger.refusals = spared, 1000
+            move = MoveCursor(name="shipper", process="job", mark=4)
+            if spared:
+                self.house.kernel.move_cursor(move)
+            else:
+                self.assertRaises(LimitReached, self.house.kernel.move_cursor, move)
+            self.assertEqual(self.house.kernel.list_cursors(ListCursors())["shipper"].marks, marks)
+            self.recover()
+            self.house.succeed()
+            self.assertEqual(self.house.kernel.list_cursors(ListCursors())["shipper"].marks, marks)
+
     def test_events_with_a_gap(self) -> None:
         """An event that could not be remembered makes those before it unknown; numbers never mean another event."""
         self.house.kernel.set(Set(name="a", value="1"))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from papa.cli.asking import Asker
+from papa.cli.locality import is_local
 from papa.cli.processes import selected_processes
-from papa.drivers.families import Usage, descriptors, families, listening, usage
+from papa.drivers.families import VISIBLE, Usage, descriptors, families, usage
 from papa.records import Process
 
 __all__ = ["Figures", "KernelFigures", "Meter", "Sample"]
@@ -83,7 +81,7 @@ class Meter:
         """
         self._connection = connection
         self._names = names
-        self._local = _is_local(connection)
+        self._visible = VISIBLE and is_local(connection)
         self._seen = _Seen(0.0, {}, {})
 
     def measure(self) -> Sample:
@@ -132,7 +130,7 @@ class Meter:
         )
 
     def _uses(self, kernel: int, pids: Sequence[int]) -> dict[int, Usage]:
-        if not self._local:
+        if not self._visible:
             return {}
         found = {pid: usage(family) for pid, family in families(pids).items()}
         return found | {kernel: usage([kernel])}
@@ -143,11 +141,3 @@ def _kernel_figures(pid: int, use: Usage | None, share: float | None) -> KernelF
         return KernelFigures(pid=pid)
     used, most = descriptors(pid)
     return KernelFigures(pid=pid, processor=share, memory=use.memory, descriptors=used, most=most)
-
-
-def _is_local(connection: Asker) -> bool:
-    """Whether the pids that a kernel tells are of this machine: a connection may be passed on from elsewhere."""
-    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
-        where = sock.getpeername()
-        return (where if sock.family == socket.AF_UNIX else where[1]) in listening([connection.greeting.pid])
-    return False

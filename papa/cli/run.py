@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -17,8 +15,9 @@ from papa import parameters
 from papa.cli.answers import json_lines_option, print_json
 from papa.cli.connecting import started_kernel
 from papa.cli.failures import fail
+from papa.cli.foreground import Program, read_along
 from papa.cli.printing import printer
-from papa.client.blocking import Papa, Watcher
+from papa.client.blocking import Papa
 from papa.client.streams import DEVNULL, PIPE
 from papa.errors import AlreadyDiffers, BadRequest
 from papa.records import UNKNOWN_EXIT
@@ -111,8 +110,9 @@ def command(ctx: click.Context, /, words: tuple[str, ...], name: str | None, **o
                 click.echo(f"{name} runs with pid {process['pid']}{_hint(name, options)}")
             return
         try:
-            with papa.watch_processes(name) as watcher:
-                code = _read_along(watcher, name, process["pid"], options)
+            with Program(papa, name, process["pid"]) as started, papa.watch_processes(name) as watcher:
+                shown = printer(raw=options["raw"], as_json=options["json"], names=[name])
+                code = read_along(watcher, started, shown)
         except KeyboardInterrupt:
             _leave(papa, name, options)
             raise
@@ -239,47 +239,3 @@ def _environment(variables: Iterable[str], *, clean: bool) -> dict[str, str]:
     if clean:
         return asked
     return {key: value for key, value in os.environ.items() if not key.startswith("PAPA_")} | asked
-
-
-class _Interruption:
-    """What the interrupt key does, each time it is pressed; or SIGTERM, as if it had been pressed once before."""
-
-    def __init__(self, name: str, pid: int) -> None:
-        self._name = name
-        self._pid = pid
-        self._presses = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self._presses += 1 if number == signal.SIGINT or self._presses else 2
-        if self._presses > 2:
-            raise KeyboardInterrupt(number)
-        passed_on = signal.SIGINT if self._presses == 1 else signal.SIGTERM
-        try:
-            os.killpg(self._pid, passed_on)
-        except OSError as error:
-            click.echo(f"papa: {self._name} cannot be sent a signal: {error.strerror}", err=True)
-        else:
-            hint = (
-                "press Ctrl-C again to terminate it" if self._presses == 1 else "press Ctrl-C again to leave it running"
-            )
-            click.echo(f"papa: sent {passed_on.name} to {self._name}; {hint}", err=True)
-
-
-def _read_along(watcher: Watcher, name: str, pid: int, options: Mapping[str, Any]) -> int:
-    """
-    Show everything until the end; the exit code to end with.
-
-    @raise KeyboardInterrupt: if the program is to be left running.
-    """
-    shown = printer(raw=options["raw"], as_json=options["json"], names=[name])
-    interruption = _Interruption(name, pid)
-    before = {number: signal.signal(number, interruption) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while (items := watcher.read_items()) is not None:
-            shown.show(items)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        shown.finish()
-    code = watcher.exit_code[name]
-    return code if code >= 0 else 128 - code

@@ -44,6 +44,31 @@ class EndTests(RunTestCase):
         finished = self.papa("run", "job", "--", "sh", "-c", "kill -TERM $$", code=128 + signal.SIGTERM)
         self.assertIn("killed by signal 15", finished.stderr)
 
+    def test_held_open(self) -> None:
+        """Where what the program has started holds its output open, that is said once; it is read to its end."""
+        gates = [os.path.join(self.folder, gate) for gate in ("one", "two")]
+        for gate in gates:
+            os.mkfifo(gate)
+        program = f"(read word < {gates[0]}; echo late; read word < {gates[1]}; echo later) & echo early; exit 3"
+        papa = subprocess.Popen(
+            [script("papa"), "run", "--raw", "job", "--", "sh", "-c", program],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(papa.communicate)
+        self.addCleanup(papa.kill)
+        assert papa.stdout is not None
+        assert papa.stderr is not None
+        self.assertEqual(papa.stdout.readline(), "early\n")
+        self.assertIn("job has exited; what it has started holds its output open", papa.stderr.readline())
+        for gate, said in zip(gates, ("late", "later"), strict=True):
+            with open(gate, "w", encoding="ascii") as opened:
+                opened.write("go on\n")
+            self.assertEqual(papa.stdout.readline(), f"{said}\n")
+        self.assertEqual((papa.wait(PATIENCE), papa.stderr.read()), (3, ""))
+
     def test_missing_program(self) -> None:
         """A program that is not there is a failure that names it; nothing is held."""
         finished = self.papa("run", "job", "--", "/no/such/program", code=1)

@@ -127,10 +127,12 @@ class _Interruption:
         if self._presses > 2:
             raise KeyboardInterrupt(number)
         passed_on = signal.SIGINT if self._presses == 1 else signal.SIGTERM
-        hint = "press Ctrl-C again to terminate it" if self._presses == 1 else "press Ctrl-C again to leave it running"
         try:
             self._program.signal(passed_on, self._watcher)
         except OSError as error:
-            click.echo(f"papa: {self._program.name} cannot be sent a signal: {error.strerror}; {hint}", err=True)
+            said = f"{self._program.name} cannot be sent a signal: {error.strerror}"
+            self._presses = 2
         else:
-            click.echo(f"papa: sent {passed_on.name} to {self._program.name}; {hint}", err=True)
+            said = f"sent {passed_on.name} to {self._program.name}"
+        then = "terminate it" if self._presses == 1 else "leave it running"
+        click.echo(f"papa: {said}; press Ctrl-C again to {then}", err=True)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+from tests.cli import relay
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase, end_kernel, serving_pid
 from tests.support import PATIENCE, KernelTestCase, script, until
@@ -415,6 +416,48 @@ class InterruptTests(RunTestCase):
                 self.assertEqual(papa.wait(PATIENCE), code)
         self.assertIn("is left running", said)
         self.assertTrue(self.connect_papa().list_processes("job.143")["job.143"]["running"])
+
+    def test_other_machine(self) -> None:
+        """Where the kernel may be on another machine, nothing here is sent a signal by a number that it tells."""
+        passed = os.path.join(self.folder, "passed.sock")
+        with subprocess.Popen(
+            [sys.executable, relay.__file__, passed, self.kernel.path], stdout=subprocess.PIPE
+        ) as other:
+            self.addCleanup(other.kill)
+            assert other.stdout is not None
+            self.assertEqual(other.stdout.readline(), b"ready\n")
+            run = subprocess.Popen(
+                [
+                    script("papa"),
+                    "--socket",
+                    passed,
+                    "run",
+                    "--raw",
+                    "job",
+                    "--",
+                    "sh",
+                    "-c",
+                    "echo ready; exec sleep 60",
+                ],
+                env=self.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            self.addCleanup(run.communicate)
+            self.addCleanup(run.kill)
+            assert run.stdout is not None
+            assert run.stderr is not None
+            self.assertEqual(run.stdout.readline(), "ready\n")
+            run.send_signal(signal.SIGINT)
+            said = (
+                "job cannot be sent a signal: its kernel is not on this machine; press Ctrl-C again to leave it running"
+            )
+            self.assertEqual(run.stderr.readline(), f"papa: {said}\n")
+            run.send_signal(signal.SIGINT)
+            self.assertEqual(run.wait(PATIENCE), 130)
+            other.kill()
+        self.assertTrue(self.connect_papa().list_processes("job")["job"]["running"])
 
     def test_colours(self) -> None:
         """On a terminal there are colours, unless the person wants none."""

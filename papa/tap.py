@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
@@ -29,9 +29,10 @@ from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
 from papa.drivers.garbage import pass_over_what_stays
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
+from papa.drivers.peers import TELLS_OF_TCP
 from papa.drivers.sockets import SystemSockets
 from papa.drivers.steady import go_by_steady_clock
-from papa.errors import Error, GivesWay
+from papa.errors import BadRequest, Error, GivesWay
 from papa.kernel.core import Kernel
 from papa.server.access import Access
 from papa.server.attendance import Attendance
@@ -44,10 +45,8 @@ from papa.wire.messages import PROTOCOL_VERSION, Greeting
 
 __all__ = ["Options", "makeService"]
 
-
 #: How long clients have for hearing the last answers when papa gives way, in seconds: all others wait for the slowest.
 _FAREWELL: Final = 0.3
-
 
 #: So many descriptors fewer a kernel may have than its anchor, which has to hold what the kernel has, and than the
 #: next kernel while it takes all of that over.
@@ -111,8 +110,23 @@ class Options(usage.Options):
         try:
             self["consoles"] = [endpoints.parse(description) for description in descriptions]
             self["controls"] = [endpoints.parse(description) for description in self["control"]]
+            _check_reachable(self["consoles"] + self["controls"])
         except Error as error:
             raise usage.UsageError(str(error)) from error
+
+
+def _check_reachable(asked: Iterable[endpoints.Endpoint]) -> None:
+    """
+    Whether anybody would get in at these.
+
+    @raise BadRequest: if not.
+    """
+    for endpoint in asked:
+        if isinstance(endpoint, endpoints.TcpEndpoint) and not TELLS_OF_TCP:
+            raise BadRequest(
+                f"{endpoint}: this system does not tell whose a TCP connection is, so nobody would get in; serve at a "
+                "Unix path, as with -u"
+            )
 
 
 class _ServiceManager:
@@ -179,7 +193,9 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
     listeners = [
         Listening(reactor, endpoint, consoles, optional=optional, holder=holder)
         for endpoint, optional in _wanted(
-            options["consoles"], places.console_path(folder), endpoints.TcpEndpoint(port=places.DEFAULT_PORT)
+            options["consoles"],
+            places.console_path(folder),
+            endpoints.TcpEndpoint(port=places.DEFAULT_PORT) if TELLS_OF_TCP else None,
         )
     ] + [
         Listening(reactor, endpoint, programs, optional=optional, holder=holder)

@@ -23,8 +23,9 @@ from papa.client.location import Location, default_location
 from papa.client.program import Connection
 from papa.commands import ListProcesses, ListSockets
 from papa.continuity.dump import dumps
+from papa.continuity.requirements import MISSING, without_anchor
 from papa.drivers.families import descriptors
-from papa.drivers.peers import listener_uid
+from papa.drivers.peers import TELLS_OF_TCP, listener_uid
 from papa.errors import Error
 from papa.visible import escaped
 from papa.wire.messages import Greeting
@@ -90,9 +91,11 @@ def _system(where: str | None) -> Iterator[_Finding]:
     else:
         yield _Finding(level="ok", subject="descriptors", text=f"a kernel started here may open {shown} files")
     if not hasattr(os, "pidfd_open"):
-        yield _Finding(
-            level="warning", subject="pidfd", text="this system has none: papa signal will not work", remedy="Linux 5.3"
-        )
+        text = "this system has none: papa signal goes by the process id"
+        yield _Finding(level="ok", subject="pidfd", text=text)
+    if not TELLS_OF_TCP:
+        text = "this system does not tell whose a TCP connection is: papa serves at Unix paths"
+        yield _Finding(level="ok", subject="port", text=text)
 
 
 def _folder(where: str | None) -> Iterator[_Finding]:
@@ -155,6 +158,8 @@ def _kernel(where: str | None) -> Iterator[_Finding]:
 def _anchor(kernel: Greeting) -> _Finding:
     """Whether another would go on with what the kernel holds."""
     if not kernel.anchor:
+        if MISSING:
+            return _Finding(level="ok", subject="anchor", text=without_anchor())
         text = "it has none: what the kernel holds ends with it"
         return _Finding(level="ok", subject="anchor", text=text, remedy="papa serve --anchor has one")
     text = f"pid {kernel.anchor}; kernels so far: {kernel.kernels}"

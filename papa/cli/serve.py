@@ -17,6 +17,7 @@ from papa.cli.answers import print_json
 from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
 from papa.client.autostart import read_until_closed
 from papa.client.location import Location
+from papa.continuity.requirements import MISSING, without_anchor
 from papa.daemon import Daemon, DaemonError, signal_map
 from papa.daemon.descriptors import pipe_above
 from papa.daemon.logfile import LogFile
@@ -80,13 +81,15 @@ def command(
     if ctx.obj is not None and options["port"] is options["unix_socket"] is None and not options["console"]:
         location = Location.read(ctx.obj)
         options |= {"port": location.port, "unix_socket": location.path}
+    if anchor and MISSING:
+        raise click.UsageError(f"--anchor: {without_anchor()}")
     if not daemonize:
         if anchor:
             _become_anchor(options, log_file)
         _serve_here(options, log_file)
         return
     log = places.log_path(places.prepare(places.runtime_folder()))
-    anchored = anchor is not False
+    anchored = anchor is not False and not MISSING
     _read(_arguments(options))
     started = _Word() if anchored else None
 
@@ -121,6 +124,8 @@ def command(
         print_json(answer)
     else:
         click.echo(f"papa is home, pid {daemon.pid}, at {where}; its log is {log}")
+    if anchor is None and MISSING:
+        click.echo(f"papa: {without_anchor()}", err=True)
 
 
 class _Word:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from papa.asked.listings import ListProcesses
 from papa.asked.processes import LendProcess
 from papa.cli.answers import json_option, print_json
 from papa.cli.asking import Asker
 from papa.cli.completing import process_names
 from papa.cli.connecting import open_connection
 from papa.cli.failures import fail
+from papa.cli.locality import is_local
 from papa.cli.processes import selected_processes
 from papa.daemon import DaemonError
 from papa.daemon.signals import signal_name, signal_number
-from papa.errors import Error
+from papa.errors import Error, SpawnFailed
+from papa.records import Process
 
 if TYPE_CHECKING:
     from papa.cli import shapes
@@ -63,7 +66,7 @@ def command(ctx: click.Context, number: int, names: tuple[str, ...], json: bool)
                 failed += [f"{process.name} has ended"] * (process.name in names)
                 continue
             try:
-                _send(connection, process.name, number)
+                _send(connection, process, number)
             except (Error, OSError) as error:
                 failed.append(f"{process.name}: {error}")
                 continue
@@ -76,8 +79,15 @@ def command(ctx: click.Context, number: int, names: tuple[str, ...], json: bool)
         fail("; ".join(failed))
 
 
-def _send(connection: Asker, name: str, number: int) -> None:
-    handle = connection.lend(LendProcess(name=name)).descriptor
+def _send(connection: Asker, process: Process, number: int) -> None:
+    if not hasattr(signal, "pidfd_send_signal") and is_local(connection):
+        # The next best thing: it has run until this moment.
+        now = connection.ask(ListProcesses(names=(process.name,))).get(process.name)
+        if now is None or now.pid != process.pid or not now.running:
+            raise SpawnFailed("it has ended")
+        os.kill(process.pid, number)
+        return
+    handle = connection.lend(LendProcess(name=process.name)).descriptor
     try:
         signal.pidfd_send_signal(handle, number)
     finally:

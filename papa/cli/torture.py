@@ -13,6 +13,7 @@ import click
 
 from papa.cli.answers import json_option, print_json
 from papa.cli.failures import EXIT_FAILED, fail, interrupt
+from papa.continuity.requirements import MISSING, without_anchor
 from papa.errors import Error
 
 __all__ = ["command"]
@@ -42,6 +43,8 @@ def command(minutes: float, kills: int | None, seed: int | None, printers: int, 
     With --peer another scenario is run, one that any manager can be given: printers and a service, and the manager is
     killed and started again ten times, or --kills. There is no score then, only figures.
     """
+    if MISSING and peer in (None, "papa"):
+        fail(without_anchor())
     # What it has started must not stay when it is told to end.
     signal.signal(signal.SIGTERM, interrupt)
     seed = random.randrange(1 << 16) if seed is None else seed  # noqa: S311 - it need not be hard to guess

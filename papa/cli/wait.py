@@ -20,7 +20,7 @@ from papa.cli.connecting import kernel_location, open_connection, started_kernel
 from papa.cli.failures import EXIT_NOT_REACHED, fail
 from papa.cli.printing import ending
 from papa.cli.processes import selected_processes
-from papa.drivers.families import families, listening
+from papa.drivers.families import VISIBLE, families, listening
 from papa.errors import BadRequest
 from papa.records import Closed, Item, Output, Process
 from papa.visible import escaped
@@ -112,6 +112,8 @@ class _Port:
 
     def look(self, process: Process) -> shapes.Reached | None:
         try:
+            if not VISIBLE:
+                fail("this system does not tell who listens where: wait for a line of output, or for the end")
             found = listening(families([process.pid])[process.pid])
         except PermissionError:
             fail(f"on what {process.name} listens is for its user and for root to see")

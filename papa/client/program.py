@@ -28,6 +28,8 @@ __all__ = ["Connection"]
 _LENGTH: Final = struct.Struct("!H")
 #: Room for the descriptors that may come with one read.
 _BESIDE: Final = socket.CMSG_SPACE(64 * struct.calcsize("i"))
+#: Not every system has them come so.
+_NOT_INHERITABLE: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Connection:
@@ -329,7 +331,7 @@ class Connection:
         flags = 0
         try:
             if self._sock.family == socket.AF_UNIX:
-                data, beside, flags, _ = self._sock.recvmsg(size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
+                data, beside, flags, _ = self._sock.recvmsg(size, _BESIDE, _NOT_INHERITABLE)
             else:
                 data = self._sock.recv(size)
         except TimeoutError:
@@ -338,6 +340,7 @@ class Connection:
             raise _lost(error) from error
         for _, _, packed in beside:
             for (descriptor,) in struct.iter_unpack("i", packed):
+                os.set_inheritable(descriptor, False)
                 self._descriptors[self._came] = descriptor
                 self._came += 1
         if flags & socket.MSG_CTRUNC:

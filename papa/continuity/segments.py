@@ -26,15 +26,17 @@ _PAGE: Final = mmap.PAGESIZE
 
 _KEEP_SIZE: Final = 1
 _PUNCH_HOLE: Final = 2
-_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-_fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
+# There is none where there is no anchor, and so no tape.
+_fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+if _fallocate is not None:
+    _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
 
 
 def punch(file: int, begin: int, end: int) -> int:
     """Give the whole pages in between back to the system, and say up to where these go."""
     end -= end % _PAGE
     begin -= begin % _PAGE
-    if end > begin:
+    if end > begin and _fallocate is not None:
         # What the system does not take back now, it does with the file.
         _fallocate(file, _PUNCH_HOLE | _KEEP_SIZE, begin, end - begin)
     return end

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 from twisted.python.usage import UsageError
 
 from papa.continuity.replacement import ANCHOR
+from papa.continuity.requirements import MISSING, without_anchor
 
 __all__ = ["become_anchor", "check_twistd", "kernel_command"]
 
@@ -32,6 +33,8 @@ def check_twistd(twistd: Mapping[str, Any] | None) -> None:
     @param twistd: its options.
     @raise UsageError: if not; with what would.
     """
+    if MISSING:
+        raise UsageError(f"--anchor: {without_anchor()}")
     if twistd is None:
         raise UsageError("--anchor is for twistd papa; papa serve --anchor is its like")
     if not twistd["nodaemon"]:

@@ -38,6 +38,8 @@ _GRACE: Final = 1.0
 _SLACK: Final = 2.0
 #: What tells a file whose owner locks it: where it is not locked, the owner is dead.
 _LOCKED: Final = "locked"
+#: How a folder is opened that need not be read; some systems have only reading for that.
+_LOOK: Final[int] = getattr(os, "O_PATH", os.O_RDONLY)
 #: How much of a file is read.
 _LONGEST: Final = 4096
 
@@ -178,7 +180,7 @@ class PidLockFile:
             reason = error.strerror if isinstance(error, OSError) else error
             raise LockFailed(f"Cannot give {self.file_name} its mode and group: {reason}") from error
         # By this folder the file is found in the end, too, though the root of all paths may be another by then.
-        self._folder = open_above(os.path.dirname(self.file_name), os.O_PATH | os.O_DIRECTORY)
+        self._folder = open_above(os.path.dirname(self.file_name), _LOOK | os.O_DIRECTORY)
 
     def let_go_of_folder(self) -> None:
         """Keep the lock without its folder, which is no place for a process to reach; the file will not be deleted."""

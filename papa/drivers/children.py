@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from papa.childspec import ChildSpec, Identity
 from papa.commands import MakeProcess
-from papa.drivers.crowd import Crowd, telling
+from papa.drivers.crowd import Crowd, Singly, telling, watching
 from papa.drivers.handles import exit_code
 from papa.drivers.identity import look_up
 from papa.drivers.inheritance import DescriptorLimit
@@ -139,7 +139,7 @@ class Child(process.Process):
     def __init__(
         self,
         reactor: Any,
-        crowd: Crowd,
+        crowd: Crowd | Singly,
         spec: ChildSpec,
         observer: IChildObserver,
         *,
@@ -367,7 +367,7 @@ class SystemChildren:
         @param limit: gives each child the limit of open files that papa was started with.
         """
         self._reactor = reactor
-        self._crowd = Crowd(reactor)
+        self._crowd = watching(reactor)
         self._limit = limit
 
     def identity(self, spec: MakeProcess) -> Identity:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from papa.drivers.widening import Widening
 
-__all__ = ["Crowd", "telling"]
+__all__ = ["Crowd", "Singly", "telling", "watching"]
 
 #: How often something is read in a turn; and how often in a row before it is seen how long that took: a read takes 8
 #: microseconds, but 150 if something has ended.
@@ -108,3 +108,21 @@ class Crowd:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends."""
+
+
+class Singly:
+    """Has the reactor watch each descriptor for itself, where the system has no set that can be watched as one."""
+
+    def __init__(self, reactor: Any) -> None:
+        """
+        @param reactor: an C{IReactorFDSet}.
+        """
+        self.addReader = reactor.addReader
+        self.removeReader = reactor.removeReader
+        self.removeWriter = reactor.removeWriter
+        self.widening = Widening()
+
+
+def watching(reactor: Any) -> Crowd | Singly:
+    """What watches the descriptors of children, as far as this system can."""
+    return Crowd(reactor) if hasattr(select, "epoll") else Singly(reactor)

@@ -8,7 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Usage", "descriptors", "families", "listening", "usage"]
+__all__ = ["VISIBLE", "Usage", "descriptors", "families", "listening", "usage"]
+
+VISIBLE: Final = os.path.exists("/proc/self/stat")
+"""Whether this system shows any of that."""
 
 #: __SO_ACCEPTCON of the system's headers: somebody listens on this Unix socket.
 _ACCEPTS: Final = 1 << 16

@@ -20,6 +20,8 @@ __all__ = ["DescriptorLimit", "handed_over", "inheritable_environment", "reset_s
 
 #: More descriptors than this papa does not ask for, whatever the system would allow.
 _MOST: Final = 1 << 20
+#: So many may be asked for where the system has a bound that it does not tell: OPEN_MAX of macOS.
+_MOST_ELSEWHERE: Final = 10240
 #: The spare descriptors keep clear of the lowest numbers, which L{papa.drivers.children} may need.
 _LOWEST_SPARE: Final = 32
 
@@ -70,9 +72,11 @@ class DescriptorLimit:
     def raise_to_most(self) -> int:
         """Take as many descriptors as the system allows, and tell how many."""
         most = _MOST if self._hard == resource.RLIM_INFINITY else min(self._hard, _MOST)
-        if most > self._started_with != resource.RLIM_INFINITY:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, self._hard))
-            self._own = most
+        for wanted in (most, min(most, _MOST_ELSEWHERE)):
+            if wanted > self._own != resource.RLIM_INFINITY:
+                with suppress(ValueError, OSError):
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, self._hard))
+                    self._own = wanted
         self._keeps_spare = True
         self._fill()
         return self._own

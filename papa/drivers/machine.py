@@ -6,17 +6,22 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 
 __all__ = ["memory"]
+
+#: How much there is where nobody tells, in bytes.
+_UNKNOWN: Final = 2 << 30
 
 
 def memory() -> int:
     """How much memory papa may use, in bytes: the machine's, or less if a limit says so."""
-    return min(_limits())
+    return min(_limits(), default=_UNKNOWN)
 
 
 def _limits() -> Iterator[int]:
-    yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(ValueError, OSError):
+        yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     own = resource.getrlimit(resource.RLIMIT_AS)[0]
     if own != resource.RLIM_INFINITY:
         yield own

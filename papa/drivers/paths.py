@@ -13,6 +13,8 @@ import fcntl
 import os
 import socket
 import stat
+import sys
+import tempfile
 from typing import Final
 
 from papa.errors import SocketFailed
@@ -83,9 +85,12 @@ class SocketPath:
             even for a moment.
         @raise OSError: if the system refuses.
         """
-        if mode is not None:
-            os.fchmod(sock.fileno(), mode)
-        sock.bind(self.path)
+        if mode is not None and sys.platform != "linux":
+            self._bind_unseen(sock, mode)
+        else:
+            if mode is not None:
+                os.fchmod(sock.fileno(), mode)
+            sock.bind(self.path)
         found = os.lstat(self.path)
         self._identity = (found.st_dev, found.st_ino)
         # For whoever goes on with it: what will lie here then need not be ours.
@@ -94,6 +99,21 @@ class SocketPath:
             os.pwrite(self.lock, b"%d %d\n" % self._identity, 0)
         if mode is not None and stat.S_IMODE(found.st_mode) != mode:
             self._widen(mode)
+
+    def _bind_unseen(self, sock: socket.socket, mode: int) -> None:
+        """Bind in a folder that nobody else can enter, for only on Linux a file begins with the mode of its socket."""
+        folder = tempfile.mkdtemp(prefix=".", dir=os.path.dirname(self.path))
+        hidden = os.path.join(folder, "s")
+        try:
+            sock.bind(hidden)
+            os.chmod(hidden, mode)
+            if os.path.lexists(self.path):
+                raise FileExistsError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            os.rename(hidden, self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(hidden)
+            os.rmdir(folder)
 
     def _widen(self, mode: int) -> None:
         """Set the mode of the very file that was bound, which the process's mask had narrowed."""

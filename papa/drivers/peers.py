@@ -15,7 +15,10 @@ from typing import Final
 
 from papa.drivers.credentials import credentials_of_peer
 
-__all__ = ["listener_uid", "peer_uid"]
+__all__ = ["TELLS_OF_TCP", "listener_uid", "peer_uid"]
+
+TELLS_OF_TCP: Final = hasattr(socket, "AF_NETLINK")
+"""Whether this system tells whose a TCP connection is; where it does not, nobody gets in by one."""
 
 _ESTABLISHED: Final = 1
 _LISTEN: Final = 10
@@ -42,6 +45,8 @@ def peer_uid(sock: socket.socket) -> int | None:
     try:
         peer, own = sock.getpeername()[:2], sock.getsockname()[:2]
     except OSError:
+        return None
+    if not TELLS_OF_TCP:
         return None
     import ipaddress  # Most peers are at Unix sockets, and the papa command is to answer quickly.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -24,8 +26,8 @@ __all__ = ["HeldSocket", "SystemSockets", "holder_key", "listen_tcp", "listen_un
 #: Held sockets keep clear of the numbers that LISTEN_FDS and a program's own first files take.
 _LOWEST: Final = 64
 
-#: Linux's number; the name came to Python's socket module only for some systems.
-_SO_BINDTODEVICE: Final = getattr(socket, "SO_BINDTODEVICE", 25)
+#: Linux's number, of which Python has the name only on some; other systems have no such thing.
+_SO_BINDTODEVICE: Final[int | None] = getattr(socket, "SO_BINDTODEVICE", 25 if sys.platform == "linux" else None)
 
 #: Read by the C library, see resolv.conf(5).
 _RESOLVER_OPTIONS: Final = "RES_OPTIONS"
@@ -243,6 +245,8 @@ def _bound(spec: MakeSocket, address: object) -> socket.socket:
             # Not with reuseport: as long as no process listens, any program could take the port from the reservation.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if spec.interface is not None:
+            if _SO_BINDTODEVICE is None:
+                raise OSError(errno.ENOPROTOOPT, "this system binds to addresses, not to interfaces")
             sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, os.fsencode(spec.interface) + b"\0")
         sock.bind(address)  # type: ignore[arg-type]
     except OSError as error:

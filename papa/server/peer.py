@@ -22,7 +22,8 @@ def peer_name(transport: Any) -> str:
     if isinstance(address, IPv4Address | IPv6Address):
         return f"{address.host}:{address.port}"
     on_unix: bool = IUNIXTransport.providedBy(transport)
-    return f"pid {credentials_of_peer(transport.getHandle()).pid}" if on_unix else "somebody"
+    pid = credentials_of_peer(transport.getHandle()).pid if on_unix else 0
+    return f"pid {pid}" if pid else "somebody"
 
 
 class RefusalLog:

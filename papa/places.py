@@ -32,13 +32,14 @@ def runtime_folder(environ: Mapping[str, str] = os.environ, uid: int | None = No
     """
     The folder of the kernel that this user runs by default.
 
-    C{$PAPA_RUNTIME_DIR}; else C{/run/papa} for root, C{$XDG_RUNTIME_DIR/papa}, or C{/tmp/papa-UID}.
+    C{$PAPA_RUNTIME_DIR}; else C{/run/papa} for root, C{$XDG_RUNTIME_DIR/papa}, or C{/tmp/papa-UID}. Some systems have
+    C{/var/run} instead of C{/run}.
     """
     uid = os.geteuid() if uid is None else uid
     if chosen := environ.get("PAPA_RUNTIME_DIR"):
         return os.path.abspath(chosen)
     if uid == 0:
-        return "/run/papa"
+        return "/run/papa" if os.path.isdir("/run") else "/var/run/papa"
     # A relative path is invalid there and is to be ignored, says the XDG Base Directory Specification.
     if os.path.isabs(session := environ.get("XDG_RUNTIME_DIR", "")):
         return os.path.join(session, "papa")

@@ -27,6 +27,11 @@ class RuntimeFolderTests(SynchronousTestCase):
         """Root's is /run/papa, whatever session root was reached from."""
         self.assertEqual(runtime_folder({"XDG_RUNTIME_DIR": "/run/user/7"}, uid=0), "/run/papa")
 
+    def test_root_elsewhere(self) -> None:
+        """Where the system has no /run, root's is in /var/run."""
+        self.patch(os.path, "isdir", lambda path: path != "/run")
+        self.assertEqual(runtime_folder({}, uid=0), "/var/run/papa")
+
     def test_session(self) -> None:
         """A user's is in the folder of the session."""
         self.assertEqual(runtime_folder({"XDG_RUNTIME_DIR": "/run/user/7"}, uid=7), "/run/user/7/papa")

@@ -1,14 +1,18 @@
-"""What may stand where a name is wanted: asked of the kernel that runs, while somebody types."""
+"""What may stand in a place: a name, asked of the kernel that runs while somebody types; or a file."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
-__all__ = ["cursor_names", "process_names", "socket_names", "value_names"]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["cursor_names", "files", "process_names", "socket_names", "value_names"]
 
 _Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -43,3 +47,10 @@ process_names = _completing("papa.asked.listings", "ListProcesses")
 socket_names = _completing("papa.asked.listings", "ListSockets")
 value_names = _completing("papa.asked.listings", "ListValues")
 cursor_names = _completing("papa.asked.listings", "ListCursors")
+
+
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Have the shell complete a file: a program to be run, or what follows it."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]

@@ -13,6 +13,7 @@ import click
 
 from papa import parameters
 from papa.cli.answers import json_lines_option, print_json
+from papa.cli.completing import files, socket_names
 from papa.cli.connecting import started_kernel
 from papa.cli.failures import fail
 from papa.cli.foreground import Program, read_along
@@ -63,12 +64,24 @@ class _Run(click.Command):
 
 
 @click.command(cls=_Run)
-@click.argument("words", metavar="[NAME --] PROGRAM...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument(
+    "words",
+    metavar="[NAME --] PROGRAM...",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    shell_complete=files,
+)
 @click.option("--name", metavar="NAME", help="The name to give it, as NAME -- does. [default: that of the program]")
 @click.option("-d", "--detach", is_flag=True, help="Start it and return at once; read it with papa logs.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable; may be repeated.")
 @click.option("--clean-env", is_flag=True, help="Give it only the variables that -e sets, not your environment.")
-@click.option("--cwd", metavar="PATH", help="The folder to start in. [default: the current one]")
+@click.option(
+    "--cwd",
+    type=click.Path(),
+    metavar="PATH",
+    help="The folder to start in. [default: the current one]",
+)
 @click.option("--user", metavar="USER", help="The user to run as; papa must be root's.")
 @click.option("--group", metavar="GROUP", help="The group to run as. [default: the user's own]")
 @click.option("--rlimit", multiple=True, metavar="NAME=N[:N]", help="Set a resource limit, as nofile=1024.")
@@ -78,7 +91,13 @@ class _Run(click.Command):
     type=click.Choice(["drop-oldest", "block"]),
     help="With a full buffer: lose the oldest, or make the program wait. [default: drop-oldest]",
 )
-@click.option("--listen", multiple=True, metavar="SOCKET", help="Hand over a held socket, as systemd does.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="SOCKET",
+    shell_complete=socket_names,
+    help="Hand over a held socket, as systemd does.",
+)
 @click.option("-i", "--stdin", is_flag=True, help="Give it a standard input, which papa attach writes to.")
 @click.option("--rm", is_flag=True, help="Forget it once it has ended, also if nobody reads it.")
 @click.option("--no-output", is_flag=True, help="Capture nothing of what it prints.")

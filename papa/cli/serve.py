@@ -35,7 +35,7 @@ _UMASK: Final = 0o027
 @click.option(
     "-p", "--port", type=click.IntRange(0, 65535), metavar="PORT", help="Serve the console at this port of 127.0.0.1."
 )
-@click.option("-u", "--unix-socket", metavar="PATH", help="Serve the console at this Unix path.")
+@click.option("-u", "--unix-socket", type=click.Path(), metavar="PATH", help="Serve the console at this Unix path.")
 @click.option(
     "--console",
     multiple=True,

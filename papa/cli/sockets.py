@@ -40,7 +40,7 @@ def command() -> None:
     "--port", type=click.IntRange(0, 65535), metavar="PORT", help="The port; by default the system chooses one."
 )
 @click.option("--host", metavar="ADDRESS", help="The address or name to bind to. [default: 127.0.0.1]")
-@click.option("--path", metavar="PATH", help="The path of a Unix socket, instead.")
+@click.option("--path", type=click.Path(), metavar="PATH", help="The path of a Unix socket, instead.")
 @click.option("--umask", metavar="MASK", help="For the mode of that path, in octal with a leading 0.")
 @click.option("--family", type=click.Choice(["inet", "inet6", "unix"]), help="[default: inet, or unix with --path]")
 @click.option("--type", type=click.Choice(["stream", "dgram", "seqpacket"]), help="[default: stream]")

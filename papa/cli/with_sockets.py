@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from papa.cli.completing import socket_names
+from papa.cli.completing import files, socket_names
 from papa.cli.connecting import running_kernel
 from papa.cli.failures import EXIT_FAILED, fail
 
@@ -22,7 +22,7 @@ _FIRST: Final = 3
 # What stands behind the names is the program's, with or without a --.
 @click.command("with", context_settings={"allow_interspersed_args": False})
 @click.argument("sockets", metavar="SOCKET[,SOCKET...]", shell_complete=socket_names)
-@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=files)
 @click.pass_context
 def command(ctx: click.Context, sockets: str, program: tuple[str, ...]) -> None:
     """

@@ -13,8 +13,8 @@ from tests.support import PATIENCE
 class CompletionTests(SharedKernelTestCase):
     """What a shell is told."""
 
-    def complete(self, *words: str) -> list[str]:
-        """What may stand in the place of the last word."""
+    def complete(self, *words: str, kind: str = "plain") -> list[str]:
+        """What may stand in the place of the last word, or what kind of thing the shell completes it to."""
         said = self.papa(
             env={
                 **self.environ,
@@ -23,7 +23,8 @@ class CompletionTests(SharedKernelTestCase):
                 "COMP_CWORD": str(len(words)),
             }
         ).stdout
-        return [line.partition(",")[2] for line in said.splitlines() if line]
+        found = [line.partition(",") for line in said.splitlines() if line]
+        return [word for told, _, word in found if told == kind]
 
     def test_words(self) -> None:
         """Verbs, options and choices are completed."""
@@ -46,6 +47,19 @@ class CompletionTests(SharedKernelTestCase):
         self.assertEqual(self.complete("with", "h"), ["http"])
         self.assertEqual(self.complete("value", "get", ""), ["deployed"])
         self.assertEqual(self.complete("watch", "--cursor", ""), ["ship"])
+
+    def test_files(self) -> None:
+        """Where a program or a path is wanted, the shell completes files."""
+        for words in (
+            ("run", "./j"),
+            ("run", "-d", "job", "--", "./j"),
+            ("run", "--cwd", "./j"),
+            ("with", "http", "./j"),
+            ("serve", "-u", "./j"),
+            ("socket", "make", "web", "--path", "./j"),
+        ):
+            self.assertEqual(self.complete(*words, kind="file"), ["./j"], words)
+        self.assertEqual(self.complete("run", "--listen", "", kind="plain"), [])
 
     def test_unknown_verb(self) -> None:
         """A verb that there is not is no reason to complain while somebody types."""

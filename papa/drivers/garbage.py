@@ -23,9 +23,10 @@ _PERIOD: Final = 60.0
 _QUIET: Final = 1.0
 #: After how many periods without quiet it is done all the same.
 _PATIENCE: Final = 10
-#: How many times the younger are looked through before the oldest is, too: with the ten that Python has it is 60 000
-#: objects by then, which takes 50 ms; with one, 10 000.
-_LOOKED_THROUGH: Final = 1
+#: After how many new objects, and then how many times the younger are looked through before the older are, too: with the
+#: ten that Python has for the oldest it is 60 000 objects by then, which takes 50 ms; with one, 10 000. Since Python
+#: 3.13 it has 2000 for the youngest.
+_THRESHOLDS: Final = (700, 10, 1)
 #: The generation that Python looks through last, with all others.
 _OLDEST: Final = 2
 
@@ -40,7 +41,7 @@ class _Passing:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        gc.set_threshold(*gc.get_threshold()[:_OLDEST], _LOOKED_THROUGH)
+        gc.set_threshold(*_THRESHOLDS)
         gc.freeze()
         self._looked_through = self._passed_over = gc.get_freeze_count()
         self._computed = time.process_time()

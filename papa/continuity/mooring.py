@@ -21,7 +21,7 @@ from papa.continuity.rehearsal import rehearse
 from papa.continuity.replacement import Replacement
 from papa.continuity.tape import Scratch
 from papa.drivers.inheritance import DescriptorLimit
-from papa.drivers.machine import memory
+from papa.drivers.machine import output_bound
 from papa.drivers.sockets import SystemSockets, holder_key
 from papa.errors import Error, NotAllowed
 from papa.interfaces import IEventObserver, ILine
@@ -154,7 +154,7 @@ class Mooring:
             wall=self._wall,
             events=events,
             ledger=self.ledger,
-            most_output=memory() // 2,
+            most_output=output_bound(),
         )
         kernel.restore(self.ledger.entries)
         self.ledger.entries.clear()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["memory"]
+__all__ = ["memory", "output_bound"]
 
 #: How much there is where nobody tells, in bytes.
 _UNKNOWN: Final = 2 << 30
@@ -17,6 +17,11 @@ _UNKNOWN: Final = 2 << 30
 def memory() -> int:
     """How much memory papa may use, in bytes: the machine's, or less if a limit says so."""
     return min(_limits(), default=_UNKNOWN)
+
+
+def output_bound() -> int:
+    """How much output papa may keep of all processes together, in bytes: the rest is for all else, and for others."""
+    return memory() // 2
 
 
 def _limits() -> Iterator[int]:

@@ -24,11 +24,12 @@ from twisted.python.failure import Failure
 from papa import endpoints, places
 from papa.continuity.fuse import Fuse
 from papa.continuity.mooring import Mooring
-from papa.continuity.twistd import become_anchor, check_twistd
+from papa.continuity.twistd import become_anchor, check_anchor, check_twistd
 from papa.daemon.systemd import notify, watchdog_interval
 from papa.drivers.children import SystemChildren
 from papa.drivers.garbage import pass_over_what_stays
 from papa.drivers.inheritance import DescriptorLimit, reset_signals, shut_descriptors
+from papa.drivers.machine import output_bound
 from papa.drivers.peers import TELLS_OF_TCP
 from papa.drivers.sockets import SystemSockets
 from papa.drivers.steady import go_by_steady_clock
@@ -100,8 +101,9 @@ class Options(usage.Options):
 
         @raise usage.UsageError: if one is none, or would let other machines in.
         """
+        check_twistd(self.parent)
         if self["anchor"]:
-            check_twistd(self.parent)
+            check_anchor(self.parent)
         descriptions = list(self["console"])
         if self["port"] is not None:
             descriptions.append(f"tcp:{self['port']}")
@@ -132,7 +134,8 @@ def _check_reachable(asked: Iterable[endpoints.Endpoint]) -> None:
 class _ServiceManager:
     """What systemd is told, if it has started papa."""
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
         self._where = ""
 
     def serves(self, where: str, anchor: int) -> None:
@@ -141,7 +144,9 @@ class _ServiceManager:
         self.serves_still()
         interval = watchdog_interval(anchor)
         if interval is not None:
-            LoopingCall(notify, WATCHDOG=1).start(interval)
+            barking = LoopingCall(notify, WATCHDOG=1)
+            barking.clock = self._reactor
+            barking.start(interval)
 
     def serves_still(self) -> None:
         """It waits for that again if it has started another anchor for the kernel that serves."""
@@ -184,7 +189,7 @@ def makeService(options: Options, reactor: Any = None, ready: Callable[[str], ob
         kernels=1 if mooring is None else mooring.link.kernels,
     )
     programs = ProgramFactory(kernel, attendance, access, greeting, reactor)
-    manager = _ServiceManager()
+    manager = _ServiceManager(reactor)
     if mooring is not None:
         _follow_anchor(mooring, programs, manager)
     consoles = ConsoleFactory(kernel, attendance, access, reactor, programs.successor)
@@ -236,7 +241,13 @@ def _follow_anchor(mooring: Mooring, programs: ProgramFactory, manager: _Service
 
 def _plain(reactor: Any, limit: DescriptorLimit) -> Kernel:
     """A kernel that nobody goes on from."""
-    return Kernel(sockets=SystemSockets(), children=SystemChildren(reactor, limit), wall=time.time, events=EventLog())
+    return Kernel(
+        sockets=SystemSockets(),
+        children=SystemChildren(reactor, limit),
+        wall=time.time,
+        events=EventLog(),
+        most_output=output_bound(),
+    )
 
 
 def _moored(descriptor: int, reactor: Any, limit: DescriptorLimit) -> Mooring:

@@ -12,23 +12,32 @@ from twisted.python.usage import UsageError
 from papa.continuity.replacement import ANCHOR
 from papa.continuity.requirements import MISSING, without_anchor
 
-__all__ = ["become_anchor", "check_twistd", "kernel_command"]
+__all__ = ["become_anchor", "check_anchor", "check_twistd", "kernel_command"]
 
-#: What twistd would do to a kernel alone, though it is the anchor that starts processes, and what it does by itself.
-_REFUSED: Final = (
-    ("uid", None),
-    ("gid", None),
-    ("euid", 0),
-    ("chroot", None),
-    ("umask", None),
-    ("rundir", "."),
-    ("pidfile", "twistd.pid"),
-)
+#: What twistd would do once papa listens, and what it does by itself: to be another user, elsewhere.
+_TOO_LATE: Final = (("uid", None), ("gid", None), ("euid", 0), ("chroot", None))
+#: What it would do to a kernel alone, though it is the anchor that starts processes.
+_ALONE: Final = (("umask", None), ("rundir", "."), ("pidfile", "twistd.pid"))
 
 
 def check_twistd(twistd: Mapping[str, Any] | None) -> None:
     """
-    Whether what twistd was told goes together with an anchor.
+    Whether what twistd was told goes together with a kernel.
+
+    @param twistd: its options; L{None} if it is not twistd that was told to start one.
+    @raise UsageError: if not; with what would.
+    """
+    for name, default in _TOO_LATE:
+        if twistd is not None and twistd[name] not in (default, ""):
+            raise UsageError(
+                f"twistd --{name} would come too late: whose papa is, is settled before; start twistd as that user, "
+                "with su, setpriv or systemd's User="
+            )
+
+
+def check_anchor(twistd: Mapping[str, Any] | None) -> None:
+    """
+    Whether what twistd was told goes together with an anchor, too.
 
     @param twistd: its options.
     @raise UsageError: if not; with what would.
@@ -41,7 +50,7 @@ def check_twistd(twistd: Mapping[str, Any] | None) -> None:
         raise UsageError(
             "An anchor stays where it was started: twistd --nodaemon papa --anchor, or papa serve --daemonize"
         )
-    for name, default in _REFUSED:
+    for name, default in _ALONE:
         if twistd[name] not in (default, ""):
             raise UsageError(
                 f"twistd --{name} would be for the kernel alone, not for the anchor, which starts the processes: "

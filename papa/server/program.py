@@ -391,6 +391,11 @@ class ProgramFactory(Factory):
         self._doorkeeper = doorkeeper
         self.greeting = greeting
 
+    def doStart(self) -> None:
+        """It is listened for now: by a process that may have been forked since this was made."""
+        self.greeting = replace(self.greeting, pid=os.getpid())
+        super().doStart()
+
     def buildProtocol(self, addr: IAddress | None) -> Program:
         """A protocol for a new connection."""
         return Program(self._kernel, self._attendance, self.greeting, self._clock, self._doorkeeper)

@@ -6,7 +6,7 @@ from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.continuity.twistd import check_twistd, kernel_command
+from papa.continuity.twistd import check_anchor, kernel_command
 
 
 class CommandTests(SynchronousTestCase):
@@ -42,12 +42,17 @@ class CheckTests(SynchronousTestCase):
         for words, said in (
             ((), "twistd --nodaemon papa --anchor, or papa serve --daemonize"),
             (("-n", "--pidfile=x"), "--pidfile would be for the kernel alone"),
-            (("-n", "--uid=0"), "--uid would be"),
             (("-n", "--umask=22"), "--umask would be"),
             (("-n", "--rundir=/"), "--rundir would be"),
-            (("-n", "--chroot=/"), "--chroot would be"),
         ):
             with self.assertRaisesRegex(UsageError, said):
                 self.parse(*words)
         with self.assertRaisesRegex(UsageError, "papa serve --anchor"):
-            check_twistd(None)
+            check_anchor(None)
+
+    def test_other_user(self) -> None:
+        """To become another user once papa listens is refused, with an anchor or without."""
+        for words in (("--uid=1",), ("-n", "--gid=1"), ("--chroot=/",), ("--uid=1", "--euid")):
+            for own in ((), ("--anchor",)):
+                with self.assertRaisesRegex(UsageError, "would come too late: .*start twistd as that user"):
+                    ServerOptions().parseOptions([*words, "papa", *own])

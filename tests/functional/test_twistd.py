@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 
-from tests.support import PATIENCE, KernelTestCase, until
+import papa
+from tests.support import PATIENCE, KernelTestCase, script, until
 
 
 class LifeTests(KernelTestCase):
@@ -24,6 +27,33 @@ class LifeTests(KernelTestCase):
             self.assertEqual(kernel.process.wait(PATIENCE), 0)
             left = [name for folder in (runtime, self.folder) for name in os.listdir(folder)]
             self.assertEqual([name for name in left if name.startswith("held") or ".sock" in name], [])
+
+    def test_daemonized(self) -> None:
+        """In the background it says which process it is, and is found by that."""
+        path = os.path.join(self.environ["PAPA_RUNTIME_DIR"], "papa.sock")
+        files = [f"--{name}={os.path.join(self.folder, name)}" for name in ("pidfile", "logfile")]
+        console = os.path.join(self.folder, "console.sock")
+        subprocess.run(
+            [script("twistd"), *files, "papa", "-u", console], env=self.environ, check=True, timeout=PATIENCE
+        )
+        until(lambda: os.path.exists(path), "its start")
+        with papa.Papa(path) as client, open(os.path.join(self.folder, "pidfile"), encoding="ascii") as pidfile:
+            pid = int(pidfile.read())
+            self.addCleanup(until, lambda: not os.path.exists(f"/proc/{pid}"), "its end")
+            self.addCleanup(os.kill, pid, signal.SIGTERM)
+            self.assertEqual(client.kernel_pid, pid)
+        self.assertIsNotNone(json.loads(self.papa("top", "--json").stdout)["kernel"]["memory"])
+
+    def test_bounded(self) -> None:
+        """All output together takes half of the memory that it may use, whatever the bounds of single processes."""
+        kernel = self.serve(under=("sh", "-c", 'ulimit -v 700000 && exec "$@"', "sh"))
+        with papa.Papa(kernel.path) as client:
+            for name in ("one", "two"):
+                client.make_process(name, "head", ["-c", "250m", "/dev/zero"], bufsize="1g")
+            until(lambda: not any(each["running"] for each in client.list_processes().values()), "their ends")
+            found = json.loads(self.papa("status", "--json").stdout)["processes"]
+            self.assertLess(sum(each["buffered"] for each in found), 360 << 20)
+            self.assertGreater(sum(each["dropped"] for each in found), 140 << 20)
 
     def test_children_outlive_it(self) -> None:
         """No child is signalled when the kernel ends; the log names those left behind."""

@@ -103,9 +103,17 @@ class Connection:
     @property
     def lost(self) -> bool:
         """Whether the kernel has hung up already, so that nothing that is said now would be heard."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLRDHUP)
-        return bool(poll.poll(0))
+        if hasattr(select, "POLLRDHUP"):
+            poll = select.poll()
+            poll.register(self._sock, select.POLLRDHUP)
+            return bool(poll.poll(0))
+        try:
+            # Not seen behind what it has said before; but then there is that to be read.
+            return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     @property
     def readable(self) -> bool:

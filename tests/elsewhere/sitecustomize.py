@@ -31,7 +31,7 @@ _ONLY_LINUX: Final = (
     (fcntl, ("F_GETPIPE_SZ", "F_OFD_", "F_SETPIPE_SZ")),
     (os, ("O_PATH", "P_PIDFD", "SPLICE_", "eventfd", "memfd_create", "pidfd_open", "pipe2", "splice", "waitid")),
     (resource, ("prlimit",)),
-    (select, ("EPOLL", "epoll")),
+    (select, ("EPOLL", "POLLRDHUP", "epoll")),
     (signal, ("pidfd_send_signal", "sigtimedwait", "sigwaitinfo")),
     (socket, ("AF_NETLINK", "MSG_CMSG_CLOEXEC", "SOCK_CLOEXEC", "SOCK_NONBLOCK", "SO_BINDTODEVICE", "SO_PEERCRED")),
 )

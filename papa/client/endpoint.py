@@ -31,10 +31,20 @@ from zope.interface import implementer
 
 from papa.client.deferred import connect
 from papa.drivers.ports import adopt_path
-from papa.errors import SocketFailed
+from papa.errors import NotFound, SocketFailed
 from papa.records import Socket
 
 __all__ = ["HeldClientEndpoint", "HeldEndpointParser", "HeldServerEndpoint"]
+
+
+def _check_stream(held: Socket) -> None:
+    """
+    Whether a socket takes connections.
+
+    @raise SocketFailed: if not.
+    """
+    if held.type != "stream":
+        raise SocketFailed(f"Socket {held.name} is of type {held.type}: only streams take connections")
 
 
 @implementer(IStreamServerEndpoint)
@@ -62,9 +72,11 @@ class HeldServerEndpoint:
             await kernel.close()
         held = lent.record
         assert isinstance(held, Socket)
-        if held.type != "stream":
+        try:
+            _check_stream(held)
+        except SocketFailed:
             os.close(lent.descriptor)
-            raise SocketFailed(f"Socket {self._name} is of type {held.type}: only streams take connections")
+            raise
         if held.path is not None:
             try:
                 os.set_blocking(lent.descriptor, False)
@@ -101,7 +113,8 @@ class HeldClientEndpoint:
         finally:
             await kernel.close()
         if held is None:
-            raise SocketFailed(f"papa holds no socket {self._name}")
+            raise NotFound(f"papa holds no socket {self._name}")
+        _check_stream(held)
         endpoint: IStreamClientEndpoint
         if held.path is not None:
             endpoint = UNIXClientEndpoint(self._reactor, held.path)

@@ -155,7 +155,8 @@ class EndpointTests(TestCase):
         self.papa.make_socket("udp", socket_type=socket.SOCK_DGRAM)
         self.assertIn("'nope' not found", await self.refused("nope", NotFound))
         self.assertIn("only streams take connections", await self.refused("udp", SocketFailed))
-        client = clientFromString(reactor, self.description("nope")).connect(Factory.forProtocol(Protocol))
-        await self.assertFailure(client, SocketFailed)
+        for name, kind in (("nope", NotFound), ("udp", SocketFailed)):
+            client = clientFromString(reactor, self.description(name)).connect(Factory.forProtocol(Protocol))
+            await self.assertFailure(client, kind)
         gone = serverFromString(reactor, f"papa:tcp:control={self.case.folder}/nobody").listen(Factory())
         await self.assertFailure(gone, Unreachable)

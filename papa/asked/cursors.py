@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from papa import parameters
 from papa.asked import checks
 from papa.asked.command import Command
-from papa.errors import NotFound
+from papa.errors import LimitReached, NotFound
 from papa.names import check_name
 
 __all__ = ["MoveCursor", "RemoveCursors"]
@@ -19,7 +19,10 @@ class MoveCursor(Command):
 
     words = ("move", "cursor")
     summary = "Have a cursor read on from another mark"
-    refusals = ((NotFound, "there is no such cursor or process, or it does not read this process"),)
+    refusals = (
+        (NotFound, "there is no such cursor or process, or it does not read this process"),
+        (LimitReached, "there is no memory left to note that"),
+    )
     help = """\
 The next reading begins behind so many bytes of the process's output, or with
 the oldest byte behind them that is still held.
@@ -43,7 +46,10 @@ class RemoveCursors(Command):
 
     words = ("remove", "cursors")
     summary = "Forget cursors"
-    refusals = ((NotFound, "a name without a * is not held; then none is removed"),)
+    refusals = (
+        (NotFound, "a name without a * is not held; then none is removed"),
+        (LimitReached, "there is no memory left to note that; of several, those before it are removed"),
+    )
     help = """\
 Example:
     remove cursors shipper"""

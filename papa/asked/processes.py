@@ -209,7 +209,10 @@ class RemoveProcesses(Command):
 
     words = ("remove", "processes")
     summary = "Drop processes' output and forget them once they end"
-    refusals = ((NotFound, "a name without a * is not held; then none is removed"),)
+    refusals = (
+        (NotFound, "a name without a * is not held; then none is removed"),
+        (LimitReached, "there is no memory left to note that; of several, those before it are removed"),
+    )
     help = """\
 No process is stopped by this. What a removed process still prints is read
 and thrown away; when it exits, its name is free.

@@ -111,7 +111,10 @@ class RemoveSockets(Command):
 
     words = ("remove", "sockets")
     summary = "Close sockets and forget them"
-    refusals = ((NotFound, "a name without a * is not held; then none is removed"),)
+    refusals = (
+        (NotFound, "a name without a * is not held; then none is removed"),
+        (LimitReached, "there is no memory left to note that; of several, those before it are removed"),
+    )
     help = """\
 Processes that were given a socket keep it; a unix socket's file is deleted.
 

@@ -62,6 +62,7 @@ class RemoveValues(Command):
 
     words = ("remove", "values")
     summary = "Forget values"
+    refusals = ((LimitReached, "there is no memory left to note that; of several, those before it are removed"),)
     help = """\
 All values at once cannot be removed: name them, or use a pattern with some
 letters before the *.

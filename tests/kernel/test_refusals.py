@@ -21,6 +21,7 @@ from papa.commands import (
     RemoveCursors,
     RemoveProcesses,
     RemoveSockets,
+    RemoveValues,
     Set,
     TakeSocket,
     Upgrade,
@@ -73,11 +74,36 @@ def asking_for_old_events(house: House) -> object:
     return all_at_once(house.kernel.watch(WatchEvents(since=1), Bell()))
 
 
+def without_memory(prepare: Callable[[House], object], command: Command) -> Provocation:
+    """Ask for something in a house whose ledger has no room, after it was prepared."""
+
+    def provoke(_: House) -> object:
+        house = House(lasting=True)
+        prepare(house)
+        assert house.ledger is not None
+        house.ledger.refusals = 1000
+        return house.kernel.perform(command)
+
+    return provoke
+
+
+def reading_with_a_cursor(house: House) -> None:
+    house.child().print(b"text")
+    house.watch("job", cursor="shipper").stop()
+
+
 UNSAYABLE = Set(name="letter", value="two\nlines")
 
 PROVOCATIONS: dict[tuple[type[Command], type[Error]], Provocation] = {
     (MakeSocket, AlreadyDiffers): asking(MakeSocket(name="web", port=1), MakeSocket(name="web", port=2)),
     (MakeSocket, SocketFailed): asking(MakeSocket(name="web", port=1), MakeSocket(name="other", port=1)),
+    (RemoveSockets, LimitReached): without_memory(asking(MakeSocket(name="web")), RemoveSockets()),
+    (RemoveValues, LimitReached): without_memory(asking(Set(name="a", value="1")), RemoveValues(names=("a",))),
+    (RemoveProcesses, LimitReached): without_memory(House.child, RemoveProcesses()),
+    (MoveCursor, LimitReached): without_memory(
+        reading_with_a_cursor, MoveCursor(name="shipper", process="job", mark=2)
+    ),
+    (RemoveCursors, LimitReached): without_memory(reading_with_a_cursor, RemoveCursors()),
     (RemoveSockets, NotFound): asking(RemoveSockets(names=("web",))),
     (LendSocket, NotFound): asking(LendSocket(name="web")),
     (TakeSocket, AlreadyDiffers): asking(MakeSocket(name="web"), TakeSocket(name="web", descriptor=0)),
@@ -95,7 +121,7 @@ PROVOCATIONS: dict[tuple[type[Command], type[Error]], Provocation] = {
     (RemoveCursors, NotFound): asking(RemoveCursors(names=("shipper",))),
     (WatchEvents, TooOld): asking_for_old_events,
     (Set, Unsayable): lambda house: text.check_sayable(UNSAYABLE),
-    (Get, Unsayable): lambda house: text.answer_line(UNSAYABLE.value),
+    (Get, Unsayable): lambda house: text.answer_line(UNSAYABLE.value, UNSAYABLE.name),
     (ListValues, Unsayable): lambda house: text.answer_line({UNSAYABLE.name: UNSAYABLE.value}),
     (Help, UnknownCommand): lambda house: manual.manual(["dance"]),
 }

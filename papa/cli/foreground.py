@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from papa.cli.failures import fail
 from papa.cli.locality import is_local
 from papa.client.blocking import Papa, Watcher
 from papa.errors import Error, SpawnFailed
@@ -106,7 +107,9 @@ def read_along(watcher: Watcher, program: Program, shown: Printer) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
         shown.finish()
-    code = watcher.exit_code[program.name]
+    code = watcher.exit_code.get(program.name)
+    if code is None:
+        fail(f"{program.name} has ended, and somebody else has collected how")
     return code if code >= 0 else 128 - code
 
 

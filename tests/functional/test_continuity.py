@@ -86,6 +86,30 @@ class KilledTests(AnchoredTestCase):
             self.assertNotEqual(self.client.kernel_pid, pid)
             self.assertEqual(parent_of(self.client.kernel_pid), self.anchor.pid)
 
+    def test_collected_by_another(self) -> None:
+        """Who reads along and could not be told the end, which another has collected, says so."""
+        run = subprocess.Popen(
+            [script("papa"), "run", "--raw", "job", "--", "sh", "-c", "echo ready; exec sleep 60"],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.addCleanup(run.communicate)
+        self.addCleanup(run.kill)
+        assert run.stdout is not None
+        self.assertEqual(run.stdout.readline(), b"ready\n")
+        os.kill(run.pid, signal.SIGSTOP)
+        os.kill(self.client.list_processes("job")["job"]["pid"], signal.SIGKILL)
+        with self.client.watch_processes("job") as watcher:
+            while watcher.read_items() is not None:
+                pass
+        self.assertEqual(self.client.list_processes(), {})
+        self.kill()
+        os.kill(run.pid, signal.SIGCONT)
+        _, said = run.communicate(timeout=PATIENCE)
+        self.assertEqual((run.returncode, said), (1, b"papa: job has ended, and somebody else has collected how\n"))
+
     def state(self) -> list[object]:
         return [self.client.list_sockets(), self.client.list_values(), self.client.list_processes()]
 

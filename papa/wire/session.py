@@ -15,7 +15,7 @@ from typing import Final, Protocol, cast
 from automat import TypeMachineBuilder
 from zope.interface import implementer
 
-from papa.commands import Command, ExitIfIdle, Help, Listing, MakeProcess, Quit, WatchProcesses
+from papa.commands import Command, ExitIfIdle, Get, Help, Listing, MakeProcess, Quit, WatchProcesses
 from papa.errors import BadRequest, Error, LimitReached, UnknownCommand
 from papa.interfaces import IKernel, IWatch, IWatchObserver
 from papa.records import Item, Process
@@ -154,10 +154,11 @@ class _Conversation:
 
     def _steps(self, command: Command) -> Steps[None]:
         try:
-            if isinstance(command, Listing) and not command.most:
+            if isinstance(command, Listing):
                 answer = yield from self._list(command)
             else:
-                answer = text.answer_line((yield from self.kernel.steps(command)))
+                name = command.name if isinstance(command, Get) else ""
+                answer = text.answer_line((yield from self.kernel.steps(command)), name)
         except Error as error:
             self.reply(text.refusal(error))
         else:

@@ -74,16 +74,17 @@ def _check_value(name: str, value: str) -> None:
         raise Unsayable(f'Value {name} begins with "Error:", which on the console would read as one')
 
 
-def answer_line(answer: object) -> str:
+def answer_line(answer: object, name: str = "") -> str:
     """
     What follows a command, up to the prompt.
 
+    @param name: of the value, if it is one.
     @raise Unsayable: if the answer has no exact words.
     """
     if answer is None:
         return ""
     if isinstance(answer, str):
-        _check_value("", answer)
+        _check_value(name, answer)
         return answer
     if isinstance(answer, Socket):
         return _socket_line(answer)
@@ -100,7 +101,7 @@ def _listed(name: str, thing: object) -> str:
     if isinstance(thing, str):
         _check_value(name, thing)
         return f"{name} {thing}"
-    return answer_line(thing)
+    return answer_line(thing, name)
 
 
 # Words that the parser of version 1 would take for fields, behind a blank in a text.

@@ -352,6 +352,14 @@ class RefusalTests(SynchronousTestCase):
         ("set x " + "y" * 1000 + "\u202e", "Value x holds newlines or control characters"),
     )
 
+    def test_said_of_which(self) -> None:
+        """That a value cannot be said is said with its name, however it was asked for."""
+        world = World()
+        world.kernel.set(Set(name="letter", value="two\nlines"))
+        talk = world.talk()
+        for asked in ("get letter", "list values"):
+            self.assertIn("Error: Value letter holds newlines", talk.ask(asked))
+
     def test_every_refusal(self) -> None:
         """Each says what was wrong, nothing is made or lost, and the next command is served."""
         world = World()

@@ -1,4 +1,4 @@
-"""The seams: what the kernel asks of the operating system, and what it tells the wires."""
+"""The seams: what the kernel asks of the system, of who goes on from it, and what it tells wires and clients."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ class ILedger(Interface):
         """
 
     def remove(kind: str, name: str) -> None:
-        """Remember it no more, if it was."""
+        """
+        Remember it no more, if it was.
+
+        @raise LimitReached: if there is no room left to note that.
+        """
 
 
 class ITape(Interface):
@@ -105,9 +109,6 @@ class ITape(Interface):
         @raise OSError: if there is no room for that.
         """
 
-    def close() -> None:
-        """Nothing of it will be."""
-
 
 class IHeldSocket(Interface):
     """A bound socket."""
@@ -130,8 +131,8 @@ class IHeldSocket(Interface):
         @raise SocketFailed: if the system refuses.
         """
 
-    def close(unlink: bool = True) -> None:
-        """Close it and, unless told otherwise, delete the file of a unix socket."""
+    def close() -> None:
+        """Close it, and delete the file of a unix socket."""
 
 
 class ISocketDriver(Interface):
@@ -416,7 +417,8 @@ class IKernel(Interface):
         Do what a command asks.
 
         @return: what the command's method gives: a record, a mapping of name to record, a value, or None.
-        @raise Error: one leaf of L{papa.errors}; the kernel is then as it was.
+        @raise Error: one leaf of L{papa.errors}; the kernel is then as it was, but where a removal of several things
+            finds no memory for the next: those before it are removed.
         """
 
     def steps(command: Command) -> Steps[object]:

@@ -250,7 +250,7 @@ class Papa(Conversation):
             buffers go; and processes that are made later and match a wildcard join.
         @raise Error: if a name is not held, or nothing matches.
         """
-        request = WatchProcesses(names=args, observe=observe, follow=follow, cursor=cursor, holes=True)
+        request = WatchProcesses(names=args, observe=observe, follow=follow, cursor=cursor)
         return self._watch(request)
 
     def list_cursors(self, *args: str) -> dict[str, dict[str, Any]]:

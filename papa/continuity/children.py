@@ -222,6 +222,7 @@ class AnchoredChild(Child):
         """Have none any more; the key that it was held under."""
         if self.tape is None:
             return []
+        assert isinstance(self.tape, Tape)
         self.tape.close()
         self.tape = None
         return [f"tape {self._key}"]

@@ -31,7 +31,7 @@ from papa.daemon.systemd import store_size
 from papa.drivers.numbering import moved, reserved
 from papa.drivers.starting import explain
 from papa.errors import LimitReached, SpawnFailed
-from papa.interfaces import IHolder, ILine
+from papa.interfaces import IHolder
 
 __all__ = ["AnchorLink"]
 
@@ -49,7 +49,7 @@ _SHORTLY: Final = 0.001
 _PATIENCE: Final = 0.1
 
 
-@implementer(IHolder, ILine, IReadDescriptor)
+@implementer(IHolder, IReadDescriptor)
 class AnchorLink:
     """
     What the anchor holds, and what it tells.

@@ -26,7 +26,6 @@ class Credentials(NamedTuple):
 
     pid: int
     uid: int
-    gid: int
 
 
 def credentials_of_peer(sock: socket.socket) -> Credentials:
@@ -37,16 +36,17 @@ def credentials_of_peer(sock: socket.socket) -> Credentials:
     @raise OSError: if the system does not tell.
     """
     if hasattr(socket, "SO_PEERCRED"):
-        return Credentials(*_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
+        pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        return Credentials(pid, uid)
     pid = sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID) if sys.platform == "darwin" else 0
-    return Credentials(pid, *_effective_ids(sock))
+    return Credentials(pid, _effective_uid(sock))
 
 
-def _effective_ids(sock: socket.socket) -> tuple[int, int]:
-    """The uid and gid, from getpeereid(3), which all BSDs have, and macOS."""
+def _effective_uid(sock: socket.socket) -> int:
+    """From getpeereid(3), which all BSDs have, and macOS."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = ctypes.c_uint32(), ctypes.c_uint32()
     if libc.getpeereid(sock.fileno(), ctypes.byref(uid), ctypes.byref(gid)):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    return uid.value, gid.value
+    return uid.value

@@ -23,9 +23,9 @@ _PERIOD: Final = 60.0
 _QUIET: Final = 1.0
 #: After how many periods without quiet it is done all the same.
 _PATIENCE: Final = 10
-#: After how many new objects, and then how many times the younger are looked through before the older are, too: with the
-#: ten that Python has for the oldest it is 60 000 objects by then, which takes 50 ms; with one, 10 000. Since Python
-#: 3.13 it has 2000 for the youngest.
+#: After how many new objects, and then after how many looks through the younger, the older are looked through: with the
+#: ten that Python has for the oldest it is 60 000 objects by then, which takes 50 ms; with one, 10 000. Python 3.13
+#: has 2000 for the youngest.
 _THRESHOLDS: Final = (700, 10, 1)
 #: The generation that Python looks through last, with all others.
 _OLDEST: Final = 2

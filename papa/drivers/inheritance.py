@@ -22,7 +22,7 @@ __all__ = ["DescriptorLimit", "handed_over", "inheritable_environment", "reset_s
 _MOST: Final = 1 << 20
 #: So many may be asked for where the system has a bound that it does not tell: OPEN_MAX of macOS.
 _MOST_ELSEWHERE: Final = 10240
-#: The spare descriptors keep clear of the lowest numbers, which L{papa.drivers.children} may need.
+#: The spare descriptors keep clear of the lowest numbers, which L{papa.drivers.preparation} may need.
 _LOWEST_SPARE: Final = 32
 
 #: The first descriptor that is no standard stream.
@@ -87,14 +87,6 @@ class DescriptorLimit:
         if own > self._started_with != resource.RLIM_INFINITY:
             resource.setrlimit(resource.RLIMIT_NOFILE, (own, self._hard))
             self._own = own
-
-    def restore(self) -> None:
-        """Go back to the limit that papa was started with."""
-        if self._own != self._started_with:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (self._started_with, self._hard))
-            self._own = self._started_with
-        self._keeps_spare = False
-        self._release()
 
     @contextmanager
     def as_started(self) -> Iterator[None]:

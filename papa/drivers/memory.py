@@ -1,5 +1,5 @@
 """
-Sockets and children that exist in memory only, for tests: of papa, and of programs that use it.
+Sockets and children that exist in memory only, for tests of papa and of programs that use it, and for rehearsals.
 
 They keep the contracts of the real drivers. What a test does to them, and a kernel never would, stands last in each
 class.
@@ -46,7 +46,7 @@ class MemorySocket:
         """A descriptor of nothing."""
         return os.open(os.devnull, os.O_RDONLY)
 
-    def close(self, unlink: bool = True) -> None:
+    def close(self) -> None:
         """Free the address."""
         self.closed = True
         address = self._driver.address(self.spec, self.port)

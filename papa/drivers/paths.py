@@ -125,9 +125,9 @@ class SocketPath:
         finally:
             os.close(handle)
 
-    def release(self, *, unlink: bool) -> None:
+    def release(self) -> None:
         """Give the path back; delete the socket there if it is still the one that was bound."""
-        if unlink and self._identity is not None:
+        if self._identity is not None:
             try:
                 found = os.lstat(self.path)
                 if (found.st_dev, found.st_ino) == self._identity:

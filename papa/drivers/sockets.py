@@ -89,12 +89,12 @@ class HeldSocket:
         """Somebody else holds it as well, until it is closed."""
         self._holder = holder
 
-    def close(self, unlink: bool = True) -> None:
+    def close(self) -> None:
         """Close it, and delete its file."""
         self._holder.drop(holder_key(self._spec.name))
         self._sock.close()
         if self._path is not None:
-            self._path.release(unlink=unlink)
+            self._path.release()
 
 
 class _Duplicate(HeldSocket):
@@ -191,7 +191,7 @@ def _hold_unix(spec: MakeSocket) -> HeldSocket:
     except OSError as error:
         if sock is not None:
             sock.close()
-        path.release(unlink=True)
+        path.release()
         raise _failed(spec, error) from error
     return HeldSocket(spec, sock, path)
 
@@ -307,7 +307,7 @@ def listen_unix(path: str, backlog: int) -> tuple[socket.socket, SocketPath]:
     except OSError as error:
         if sock is not None:
             sock.close()
-        claimed.release(unlink=True)
+        claimed.release()
         raise SocketFailed(f"Cannot listen on {path}: {error.strerror or error}") from error
     sock.setblocking(False)
     return sock, claimed

@@ -145,7 +145,7 @@ class Processes:
 
     def get(self, name: str) -> HeldProcess:
         """
-        The process of that very name.
+        The process of that very name or pid.
 
         @raise NotFound: if there is none.
         """

@@ -119,7 +119,7 @@ class Listening(Service):
                 self.where = replace(self._endpoint, port=sock.getsockname()[1])
         except OSError as error:
             if self._path is not None:
-                self._path.release(unlink=True)
+                self._path.release()
                 self._path = None
             raise SocketFailed(f"Cannot listen on {self._endpoint}: {error.strerror}") from error
 
@@ -129,7 +129,7 @@ class Listening(Service):
             await port.stopListening()  # type: ignore[misc]
         if self._path is not None:
             path, self._path = self._path, None
-            path.release(unlink=True)
+            path.release()
 
     def leave_held(self) -> None:
         """Have whatever holds the socket go on with it, and its file stay, when this ends."""

@@ -79,7 +79,7 @@ class PathTestCase(SynchronousTestCase):
     @staticmethod
     def forget(claimed: SocketPath) -> None:
         try:
-            claimed.release(unlink=True)
+            claimed.release()
         except OSError as error:
             if error.errno != errno.EBADF:  # The test has given it back.
                 raise
@@ -205,7 +205,7 @@ class OccupiedTests(PathTestCase):
             claimed = SocketPath(self.path)
             self.assertEqual(self.names(), ["s.lock"])
             claimed.bind(self.unix_socket(), 0o600)
-            claimed.release(unlink=True)
+            claimed.release()
             self.assertEqual(self.names(), [])
 
     def test_foreign_socket(self) -> None:
@@ -292,7 +292,7 @@ class LockTests(PathTestCase):
         first = SocketPath(self.path)
         os.unlink(self.lock)
         self.claimed()
-        first.release(unlink=True)
+        first.release()
         self.assertIn("is held by another running process", self.refused())
 
     def test_race(self) -> None:
@@ -358,7 +358,7 @@ def work():
         with socket.socket(socket.AF_UNIX) as sock:
             claimed.bind(sock, 0o600)
         os.unlink(alone)
-        claimed.release(unlink=True)
+        claimed.release()
         turns += 1
 
 pids = []
@@ -391,7 +391,7 @@ class BoundTests(PathTestCase):
             with self.unix_socket() as sock:
                 claimed.bind(sock, mode)
             self.assertEqual(stat.S_IMODE(os.lstat(self.path).st_mode), mode)
-            claimed.release(unlink=True)
+            claimed.release()
 
     def test_mode_of_the_process(self) -> None:
         """Where no mode is asked for, the process's mask decides."""
@@ -411,7 +411,7 @@ class BoundTests(PathTestCase):
                 self.assertEqual({found & ~mode for found in modes}, {0})
                 self.assertIn(mode, modes)
                 self.assertEqual(masks, {mask})
-                claimed.release(unlink=True)
+                claimed.release()
 
     def observed(self, act: Callable[[], None]) -> tuple[set[int], set[int]]:
         """The modes of the file, and the masks of the process, after each call that an act makes."""
@@ -460,7 +460,7 @@ class BoundTests(PathTestCase):
         claimed = SocketPath(self.path)
         with self.unix_socket() as sock:
             claimed.bind(sock, 0o600)
-        claimed.release(unlink=True)
+        claimed.release()
         self.assertEqual((self.names(), self.open_files()), ([], before))
         self.claimed()
 
@@ -468,14 +468,7 @@ class BoundTests(PathTestCase):
         """A path that was never bound is given back too; what has come there since is not ours."""
         claimed = SocketPath(self.path)
         self.dead_socket(self.path)
-        claimed.release(unlink=True)
-        self.assertEqual(self.names(), ["s"])
-
-    def test_released_without_deleting(self) -> None:
-        """The socket's file stays if it is asked to."""
-        claimed = SocketPath(self.path)
-        claimed.bind(self.unix_socket(), 0o600)
-        claimed.release(unlink=False)
+        claimed.release()
         self.assertEqual(self.names(), ["s"])
 
     def test_released_when_replaced(self) -> None:
@@ -485,7 +478,7 @@ class BoundTests(PathTestCase):
         os.rename(self.path, os.path.join(self.folder, "moved"))
         other = self.unix_socket()
         other.bind(self.path)
-        claimed.release(unlink=True)
+        claimed.release()
         self.assertEqual(self.names(), ["moved", "s"])
 
     def test_released_when_gone(self) -> None:
@@ -493,7 +486,7 @@ class BoundTests(PathTestCase):
         claimed = SocketPath(self.path)
         claimed.bind(self.unix_socket(), 0o600)
         shutil.rmtree(self.folder)
-        claimed.release(unlink=True)
+        claimed.release()
         self.assertFalse(os.path.exists(self.folder))
 
     def test_lock_reaches_no_child(self) -> None:
@@ -501,7 +494,7 @@ class BoundTests(PathTestCase):
         claimed = SocketPath(self.path)
         with subprocess.Popen(["sleep", "1000"], close_fds=False) as child:
             until(lambda: os.readlink(f"/proc/{child.pid}/exe").endswith("sleep") or True)
-            claimed.release(unlink=True)
+            claimed.release()
             self.claimed()
             child.kill()
 
@@ -539,7 +532,7 @@ class AdoptedTests(PathTestCase):
 
     def test_given_back(self) -> None:
         """The socket that is still there goes with its claim."""
-        self.adopted().release(unlink=True)
+        self.adopted().release()
         self.assertEqual(self.names(), [])
 
     def test_what_is_not_ours(self) -> None:
@@ -549,5 +542,5 @@ class AdoptedTests(PathTestCase):
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(self.path)
             again = SocketPath.adopted(self.path, adopted.lock)
-            again.release(unlink=True)
+            again.release()
         self.assertEqual(self.names(), ["s", "s.old"])

@@ -338,12 +338,6 @@ class FileTests(RealSocketsTestCase):
         held.close()
         self.assertEqual(os.listdir(self.folder), [])
 
-    def test_close_keeps_when_asked(self) -> None:
-        """Closing leaves the file if it is told to."""
-        held = self.sockets.hold(socket_request(path=self.path()))
-        held.close(unlink=False)
-        self.assertTrue(stat.S_ISSOCK(os.lstat(self.path()).st_mode))
-
     def test_close_spares_what_is_not_ours(self) -> None:
         """What somebody else has put in the file's place stays."""
         held = self.sockets.hold(socket_request(path=self.path()))
@@ -488,14 +482,14 @@ class ListenUnixTests(SynchronousTestCase):
             with sock:
                 self.assertEqual(stat.S_IMODE(os.lstat(self.path).st_mode), 0o600)
                 self.assertEqual((sock.getblocking(), sock.get_inheritable()), (False, False))
-            path.release(unlink=True)
+            path.release()
             os.umask(before)
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_serves(self) -> None:
         """It accepts connections."""
         sock, path = listen_unix(self.path, 16)
-        self.addCleanup(path.release, unlink=True)
+        self.addCleanup(path.release)
         with sock, socket.socket(socket.AF_UNIX) as client:
             client.connect(self.path)
             connection, _ = sock.accept()
@@ -506,7 +500,7 @@ class ListenUnixTests(SynchronousTestCase):
     def test_taken(self) -> None:
         """Where one listens, a second is refused, and the first goes on."""
         sock, path = listen_unix(self.path, 16)
-        self.addCleanup(path.release, unlink=True)
+        self.addCleanup(path.release)
         with sock, socket.socket(socket.AF_UNIX) as client:
             self.assertRaises(SocketFailed, listen_unix, self.path, 16)
             client.connect(self.path)
@@ -540,7 +534,7 @@ def _hold_with_too_few(kind: str) -> list[tuple[str, str, list[str], list[str]]]
         if kind == "listen_unix":
             sock, claimed = listen_unix(path, 5)
             sock.close()
-            claimed.release(unlink=True)
+            claimed.release()
         else:
             SystemSockets().hold(request).close()
 

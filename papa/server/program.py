@@ -8,10 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport, IUNIXTransport
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IFileDescriptorReceiver,
+    IPullProducer,
+    IReactorTime,
+    ITCPTransport,
+    IUNIXTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -49,8 +55,8 @@ _LONGEST_REASON: Final = 500
 _PAUSE: Final = 0.1
 
 
-@implementer(amp.IBoxReceiver)
-class Program(amp.BinaryBoxProtocol):
+@implementer(IFileDescriptorReceiver, IPullProducer)
+class Program(Protocol):
     """
     One connection: answers commands in order, and pushes the output of its watches.
 
@@ -58,6 +64,7 @@ class Program(amp.BinaryBoxProtocol):
     the output that it watches stays with its process.
 
     @ivar outlet: what it says.
+    @ivar paused: whether the client is not heard for now.
     """
 
     _log = Logger()
@@ -77,7 +84,7 @@ class Program(amp.BinaryBoxProtocol):
         @param doorkeeper: who decides whether the client is let in; L{None} if it has been.
         @param outlet: of a connection on which something was said already.
         """
-        super().__init__(self)
+        self.paused = False
         self._kernel = kernel
         self._attendance = attendance
         self._greeting = greeting
@@ -182,6 +189,14 @@ class Program(amp.BinaryBoxProtocol):
         """Say something."""
         self.outlet.say(*(piece for box in said for piece in boxes.pieces(box)))
 
+    def pauseProducing(self) -> None:
+        """Hear the client no more for now."""
+        self.paused = True
+        self.transport.pauseProducing()
+
+    def stopProducing(self) -> None:
+        """The transport has gone: it says so."""
+
     def resumeProducing(self) -> None:
         """All that was said has been sent: go on with commands, then with watches."""
         if not self._open:
@@ -196,16 +211,6 @@ class Program(amp.BinaryBoxProtocol):
             stream.push()
             if self.outlet.unsent >= CHUNK:
                 break
-
-    def startReceivingBoxes(self, boxSender: object) -> None:
-        """Connected."""
-
-    def stopReceivingBoxes(self, reason: Failure) -> None:
-        """The connection has gone."""
-
-    def ampBoxReceived(self, box: Box) -> None:
-        """A request has come."""
-        self._do(self._perform(box))
 
     def _perform(self, box: Box) -> Steps[None]:
         """Do what was asked. Should papa itself fail at it, that is logged and said, and nobody else notices."""
@@ -240,13 +245,15 @@ class Program(amp.BinaryBoxProtocol):
         box, self._put_off = self._put_off, None
         if box is None or not self._open:
             return
-        self.ampBoxReceived(box)
+        self._do(self._perform(box))
         self._perhaps_go_on()
 
     def _perhaps_go_on(self) -> None:
         """Hear the client again, unless there is something to be done first."""
         if not (self._held_up or self._turns.left):
-            super().resumeProducing()
+            self.paused = False
+            self.transport.resumeProducing()
+            self.dataReceived(b"")
 
     def _upgrade(self, asked: Upgrade, box: Box) -> None:
         """Answer when it is known whether papa gives way; then, it does."""
@@ -353,8 +360,6 @@ class Program(amp.BinaryBoxProtocol):
         self._open = False
         self._stop_streams()
         self._exchange.close()
-        # It is this object itself, which else would be left to be found as garbage.
-        del self.boxReceiver
         if self._admitted:
             self._attendance.departed(self)
 

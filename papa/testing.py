@@ -5,7 +5,7 @@ The client is the real one and so is the kernel, but the sockets are mere names,
 
     >>> from papa.testing import MemoryKernel, result_of
     >>> papa = MemoryKernel()
-    >>> kernel = result_of(papa.connect())
+    >>> kernel = result_of(papa.client())
     >>> process = result_of(kernel.make_process("web", ["/usr/bin/web", "--port", "80"]))
     >>> process.running, process.args[0]
     (True, '/usr/bin/web')
@@ -33,7 +33,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.test.iosim import FakeTransport, IOPump
 from zope.interface import implementer
@@ -228,25 +228,19 @@ class MemoryKernel:
         later: Any = Impatient(self.clock)
         self.factory = ProgramFactory(self.kernel, self.attendance, self.door, greeting, later)
 
-    def connect(self, protocolFactory: IProtocolFactory | None = None) -> Any:
-        """
-        A client of the kernel, as L{papa.client.deferred.connect} gives it.
+    def client(self) -> Deferred[RemoteKernel]:
+        """A client of the kernel, as L{papa.client.deferred.connect} gives it."""
+        kernel = RemoteKernel(self, self.clock)
+        return kernel.start().addCallback(lambda _: kernel)
 
-        @param protocolFactory: as for any endpoint: what to connect instead of a client.
-        @return: a Deferred.
-        """
-        if protocolFactory is None:
-            return self._connect_client()
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect something else, as to any endpoint."""
         self.attempts += 1
         if self.refuses is not None:
             return fail(self.refuses)
         client: Any = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]
         self._connections.append(_Connection(self.factory.buildProtocol(None), client, self))
         return succeed(client)
-
-    def _connect_client(self) -> Deferred[RemoteKernel]:
-        kernel = RemoteKernel(self, self.clock)
-        return kernel.start().addCallback(lambda _: kernel)
 
     def child(self, name: str) -> MemoryChild:
         """The program that runs in a process."""

@@ -29,7 +29,7 @@ class MemoryKernelTests(SynchronousTestCase):
     def test_result_of(self) -> None:
         """A result is given, a failure raised, and what has not come is an error of the test."""
         papa = MemoryKernel()
-        kernel = result_of(papa.connect())
+        kernel = result_of(papa.client())
         self.assertIsNone(result_of(kernel.get("x")))
         with self.assertRaises(NotFound):
             result_of(kernel.remove_sockets("nothing"))
@@ -40,7 +40,7 @@ class MemoryKernelTests(SynchronousTestCase):
         """A request is done though no time goes by, even where a kernel of its own would let others have turns."""
         self.patch(steps, "_WHILE", 0.0)
         papa = MemoryKernel()
-        kernel = result_of(papa.connect())
+        kernel = result_of(papa.client())
         for name in "abc":
             result_of(kernel.make_process(name, ["/bin/job"]))
         papa.child("b").print(b"x")
@@ -52,7 +52,7 @@ class MemoryKernelTests(SynchronousTestCase):
     def test_several_clients(self) -> None:
         """Clients share what the kernel holds, and each is a connection of its own."""
         papa = MemoryKernel()
-        first, second = result_of(papa.connect()), result_of(papa.connect())
+        first, second = result_of(papa.client()), result_of(papa.client())
         result_of(first.set("x", "y"))
         self.assertEqual(result_of(second.get("x")), "y")
         self.assertEqual(len(papa.attendance.guests), 2)
@@ -60,7 +60,7 @@ class MemoryKernelTests(SynchronousTestCase):
     def test_cut(self) -> None:
         """After a cut clients connect again when time has passed; what the kernel held stays."""
         papa = MemoryKernel()
-        kernel = result_of(papa.connect())
+        kernel = result_of(papa.client())
         result_of(kernel.set("x", "y"))
         papa.cut()
         got = kernel.get("x")
@@ -71,7 +71,7 @@ class MemoryKernelTests(SynchronousTestCase):
     def test_cut_in_the_middle(self) -> None:
         """What is on its way when a connection is cut does not arrive."""
         papa = MemoryKernel()
-        kernel = result_of(papa.connect())
+        kernel = result_of(papa.client())
         papa.deaf = True
         made = kernel.make_process("job", ["/bin/job"])
         papa.cut()
@@ -82,7 +82,7 @@ class MemoryKernelTests(SynchronousTestCase):
     def test_restart(self) -> None:
         """Another kernel holds nothing of what the first did."""
         papa = MemoryKernel()
-        kernel = result_of(papa.connect())
+        kernel = result_of(papa.client())
         result_of(kernel.set("x", "y"))
         papa.restart()
         papa.clock.advance(1)
@@ -91,5 +91,5 @@ class MemoryKernelTests(SynchronousTestCase):
     def test_events(self) -> None:
         """What happened can be looked up."""
         papa = MemoryKernel()
-        result_of(result_of(papa.connect()).set("x", "y"))
+        result_of(result_of(papa.client()).set("x", "y"))
         self.assertEqual([(event.kind, event.name) for event in papa.events], [("value-set", "x")])

@@ -18,7 +18,7 @@ class FarmTests(SynchronousTestCase):
 
     def begin(self):
         """Start a manager."""
-        self.kernel = result_of(self.papa.connect())
+        self.kernel = result_of(self.papa.client())
         self.keeping = Deferred.fromCoroutine(keep(self.kernel, 8080, self.log, count=3))
 
     def end(self):

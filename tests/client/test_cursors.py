@@ -15,7 +15,7 @@ class CursorTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.papa = MemoryKernel()
-        self.kernel = result_of(self.papa.connect())
+        self.kernel = result_of(self.papa.client())
         self.watch: RemoteWatch = self.kernel.watch_processes("job.*", cursor="ship")
 
     def make(self, name: str) -> None:

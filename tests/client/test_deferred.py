@@ -78,7 +78,7 @@ class MemoryTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.papa = MemoryKernel()
-        self.kernel: RemoteKernel = self.result(self.papa.connect())
+        self.kernel: RemoteKernel = self.result(self.papa.client())
         self.addCleanup(self.assert_nothing_is_left)
 
     def assert_nothing_is_left(self) -> None:
@@ -613,7 +613,7 @@ class ResumptionTests(MemoryTestCase):
         closing = self.kernel.close()
         self.pass_time(0)
         self.successResultOf(closing)
-        other = self.result(self.papa.connect())
+        other = self.result(self.papa.client())
         self.assertEqual(Reader(other.watch_processes("job")).data, b"two")
         other.close()
         self.pass_time(0)
@@ -834,7 +834,7 @@ class ResumptionTests(MemoryTestCase):
 
     def remove(self, name: str, child: MemoryChild) -> None:
         """Have somebody else remove a process that ends."""
-        other = self.result(self.papa.connect())
+        other = self.result(self.papa.client())
         self.result(other.remove_processes(name))
         child.exit(0)
         closing = other.close()

@@ -28,11 +28,11 @@ class EventTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.papa = MemoryKernel()
-        self.kernel = result_of(self.papa.connect())
+        self.kernel = result_of(self.papa.client())
 
     def happen(self, *names: str) -> None:
         """Something happens to these values, whoever sees it."""
-        other = result_of(self.papa.connect())
+        other = result_of(self.papa.client())
         for name in names:
             result_of(other.set(name, "x"))
         other.close()

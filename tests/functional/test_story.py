@@ -366,7 +366,7 @@ class MemoryTests(Story, KernelTestCase, TestCase):
     def open(self) -> Deferred[Way]:
         memory = MemoryKernel(reactor)
         memory.children.missing.add("/nothing/there")
-        return memory.connect().addCallback(lambda kernel: MemoryWay(memory, kernel))
+        return memory.client().addCallback(lambda kernel: MemoryWay(memory, kernel))
 
 
 class UnixTests(Story, KernelTestCase, TestCase):

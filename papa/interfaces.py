@@ -400,7 +400,7 @@ class IRemoteKernel(Interface):
     def watch_processes(*names: str, observe: bool = False, follow: bool = True, cursor: str = "") -> object:
         """Read what processes print: an asynchronous iterator, not a Deferred."""
 
-    def watch_events(since: int = -1, follow: bool = True, clients: bool = False) -> object:
+    def watch_events(since: int = -1, *, follow: bool = True, clients: bool = False) -> object:
         """Follow what happens: an asynchronous iterator, not a Deferred."""
 
     def close() -> object:

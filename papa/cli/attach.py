@@ -11,7 +11,7 @@ import click
 
 from papa.cli.completing import process_names
 from papa.cli.connecting import open_connection, started_kernel
-from papa.cli.failures import fail
+from papa.cli.failures import exit_status, fail
 from papa.cli.printing import ending
 from papa.cli.processes import selected_processes
 from papa.client.blocking import Papa, Watcher
@@ -54,7 +54,7 @@ def command(ctx: click.Context, name: str, raw: bool) -> None:
             return
     if sys.stdin.isatty():
         click.echo(f"{name} {ending(code)}", err=True)
-    sys.exit(code if code >= 0 else 128 - code)
+    sys.exit(exit_status(code))
 
 
 def _talk(papa: Papa, watcher: Watcher, name: str, *, raw: bool) -> int:

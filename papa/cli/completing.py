@@ -24,14 +24,14 @@ def _completing(module: str, listing: str) -> _Completion:
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         # Every verb has this at hand; few need it.
-        from papa.client.location import Location, default_location
+        from papa.client.location import location_of
         from papa.client.program import Connection
         from papa.errors import Error
 
         where = ctx.find_root().params.get("where")
         with suppress(Error, OSError):
             # To complete a word starts no kernel.
-            connection = Connection(default_location() if where is None else Location.read(where), _PATIENCE)
+            connection = Connection(location_of(where), _PATIENCE)
             try:
                 names = connection.ask(getattr(importlib.import_module(module), listing)())
             finally:

@@ -10,7 +10,7 @@ import click
 
 from papa.asked.command import Listing
 from papa.cli.asking import Asker
-from papa.client.location import Location, default_location
+from papa.client.location import Location, location_of
 from papa.errors import NotFound, Unreachable
 from papa.names import nearest
 
@@ -22,7 +22,7 @@ __all__ = ["kernel_location", "open_connection", "running_kernel", "selected", "
 
 def kernel_location(ctx: click.Context) -> Location:
     """Where the kernel is looked for."""
-    return default_location() if ctx.obj is None else Location.read(ctx.obj)
+    return location_of(ctx.obj)
 
 
 def started_kernel(ctx: click.Context) -> Papa:

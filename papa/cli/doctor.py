@@ -19,7 +19,7 @@ from papa.cli.answers import json_option, print_json
 from papa.cli.describing import counted
 from papa.cli.dumped import print_state
 from papa.cli.failures import EXIT_FAILED
-from papa.client.location import Location, default_location
+from papa.client.location import location_of
 from papa.client.program import Connection
 from papa.commands import ListProcesses, ListSockets
 from papa.continuity.dump import dumps
@@ -133,7 +133,7 @@ def _port(where: str | None) -> Iterator[_Finding]:
 
 def _kernel(where: str | None) -> Iterator[_Finding]:
     try:
-        location = default_location() if where is None else Location.read(where)
+        location = location_of(where)
         connection = Connection(location, _PATIENCE)
     except (Error, OSError) as error:
         refused = isinstance(error, Error)

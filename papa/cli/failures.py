@@ -20,6 +20,7 @@ __all__ = [
     "EXIT_NOT_REACHED",
     "EXIT_UNREACHABLE",
     "EXIT_USAGE",
+    "exit_status",
     "fail",
     "interrupt",
     "reported",
@@ -53,6 +54,11 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Handle a signal as the interrupt key is, so that what was begun is ended in order."""
     raise KeyboardInterrupt(number)
+
+
+def exit_status(code: int) -> int:
+    """What a shell has for a process that ended with this code, which is negative if a signal has ended it."""
+    return code if code >= 0 else 128 - code
 
 
 @contextmanager

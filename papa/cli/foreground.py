@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from papa.cli.failures import fail
+from papa.cli.failures import exit_status, fail
 from papa.cli.locality import is_local
 from papa.client.blocking import Papa, Watcher
 from papa.errors import Error, SpawnFailed
@@ -110,7 +110,7 @@ def read_along(watcher: Watcher, program: Program, shown: Printer) -> int:
     code = watcher.exit_code.get(program.name)
     if code is None:
         fail(f"{program.name} has ended, and somebody else has collected how")
-    return code if code >= 0 else 128 - code
+    return exit_status(code)
 
 
 def _readable(*waited_for: Watcher | int, timeout: float | None = None) -> list[Watcher | int]:

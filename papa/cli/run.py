@@ -216,8 +216,8 @@ def _start(papa: Papa, name: str, program: tuple[str, ...], options: Mapping[str
         "args": program,
         "env": _environment(options["env"], clean=options["clean_env"]),
         "working_dir": _folder(options["cwd"] or "."),
-        "uid": _identity(options["user"]),
-        "gid": _identity(options["group"]),
+        "uid": options["user"],
+        "gid": options["group"],
         "rlimits": dict(_pair(each, parameters.rlimit) for each in options["rlimit"]),
         "bufsize": options["bufsize"],
         "overflow": options["overflow"],
@@ -239,10 +239,6 @@ def _folder(path: str) -> str:
         return os.path.abspath(path)
     except FileNotFoundError:
         fail("the current folder is there no more: say with --cwd where to start")
-
-
-def _identity(word: str | None) -> int | str | None:
-    return None if word is None else parameters.identity(word)
 
 
 def _pair(word: str, parse: Any = str) -> tuple[str, Any]:

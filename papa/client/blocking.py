@@ -47,11 +47,6 @@ __all__ = ["Papa", "ProcessOutput", "Watcher"]
 class Papa(Conversation):
     """A client of a kernel, with a method for each command; a kernel is started if none runs."""
 
-    def _watch(self, command: MakeProcess | WatchProcesses) -> Watcher:
-        connection = self._begin_watch(command)
-        request = WatchProcesses(names=(command.name,)) if isinstance(command, MakeProcess) else command
-        return Watcher(self, connection, request)
-
     def make_socket(
         self,
         name: str,
@@ -194,13 +189,12 @@ class Papa(Conversation):
             "listen": tuple(listen),
             "exclusive": exclusive,
             "forget": forget,
-            "watch": bool(watch_immediately),
         }
         if bufsize != 0:
             wanted["stdout"] = version1.named(stdout, {PIPE: "pipe", DEVNULL: "null"}, "stdout must be DEVNULL or PIPE")
             wanted["stderr"] = version1.named(stderr, version1.OUTPUTS, "stderr must be DEVNULL, PIPE or STDOUT")
-        command = MakeProcess(**cast("Any", version1.given(wanted)))
-        return self._watch(command) if command.watch else version1.process_dict(self._ask(command))
+        process = self._ask(MakeProcess(**cast("Any", version1.given(wanted))))
+        return self.watch_processes(name) if watch_immediately else version1.process_dict(process)
 
     def list_processes(self, *args: str) -> dict[str, dict[str, Any]]:
         """The processes of these names or patterns, or all."""
@@ -251,7 +245,7 @@ class Papa(Conversation):
         @raise Error: if a name is not held, or nothing matches.
         """
         request = WatchProcesses(names=args, observe=observe, follow=follow, cursor=cursor)
-        return self._watch(request)
+        return Watcher(self, self._begin_watch(request), request)
 
     def list_cursors(self, *args: str) -> dict[str, dict[str, Any]]:
         """
@@ -279,7 +273,7 @@ class Papa(Conversation):
         self._ask(RemoveCursors(names=args))
         return True
 
-    def watch_events(self, since: int = -1, follow: bool = True, clients: bool = False) -> EventReader:
+    def watch_events(self, since: int = -1, *, follow: bool = True, clients: bool = False) -> EventReader:
         """
         Follow what happens to sockets, values and processes, each event with a number and none left out.
 

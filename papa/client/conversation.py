@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from papa.client.location import Location, default_location
 from papa.client.program import Connection
 from papa.client.retrying import retried
-from papa.commands import Command, MakeProcess, WatchEvents, WatchProcesses
+from papa.commands import Command, WatchEvents, WatchProcesses
 from papa.errors import ConnectionLost, Error, LimitReached, NotFound, Unreachable
 
 if TYPE_CHECKING:
@@ -225,19 +224,15 @@ class Conversation:
                 raise
             return connection
 
-    def _begin_watch(self, command: MakeProcess | WatchProcesses | WatchEvents) -> Connection:
-        """Start a watch, after making the process if it is to be made; its connection is its own until L{take_back}."""
+    def _begin_watch(self, request: WatchProcesses | WatchEvents) -> Connection:
+        """Start a watch; its connection is its own until L{take_back}."""
 
         def begin(connection: Connection) -> Connection:
-            request = command
-            if isinstance(request, MakeProcess):
-                connection.ask(replace(request, watch=False))
-                request = WatchProcesses(names=(request.name,))
             connection.begin_watch(request)
             self.connection = None
             return connection
 
-        return self._converse(begin, repeatable=not isinstance(command, MakeProcess))
+        return self._converse(begin, repeatable=True)
 
     @property
     def kernel_pid(self) -> int | None:

@@ -29,7 +29,7 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from papa.client.autostart import ensure_running
-from papa.client.location import Location, default_location
+from papa.client.location import location_of
 from papa.client.reconnecting import Reconnecting
 from papa.client.watching import RemoteEvents, RemoteWatch
 from papa.commands import (
@@ -57,7 +57,7 @@ from papa.commands import (
     WatchProcesses,
     WriteProcess,
 )
-from papa.errors import ConnectionLost, GivesWay, Unreachable
+from papa.errors import BadRequest, ConnectionLost, GivesWay, Unreachable
 from papa.interfaces import IRemoteKernel
 from papa.records import Cursor, Lent, Process, Socket
 
@@ -91,7 +91,7 @@ def _endpoint(reactor: Any, where: int | str | IStreamClientEndpoint | None) -> 
     """What to connect to, and how it is called in messages."""
     if not isinstance(where, int | str | None):
         return where, str(where)
-    location = default_location() if where is None else Location.read(where)
+    location = location_of(where)
     if location.path is None:
         return TCP4ClientEndpoint(reactor, "127.0.0.1", location.port or 0), str(location)
     return UNIXClientEndpoint(reactor, location.path), str(location)
@@ -106,13 +106,15 @@ async def connect(
 
     @param where: a port of 127.0.0.1, a Unix path or any Twisted endpoint, as C{clientFromString} gives one for
         C{tls:…}, of a program wire or a console; this user's own kernel by default.
-    @param start: start a kernel there if none answers; not at an endpoint.
+    @param start: start a kernel there if none answers; at a port or path only.
+    @raise BadRequest: if C{where} is nowhere.
     @raise Unreachable: if no kernel answers there, or none can be started, with the reason.
     @raise Error: if it refuses.
     """
-    if start and isinstance(where, int | str | None):
-        location = default_location() if where is None else Location.read(where)
-        await deferToThreadPool(reactor, reactor.getThreadPool(), ensure_running, location, _START_TIMEOUT)
+    if start:
+        if not isinstance(where, int | str | None):
+            raise BadRequest("A kernel is started at a port or path, not at an endpoint")
+        await deferToThreadPool(reactor, reactor.getThreadPool(), ensure_running, location_of(where), _START_TIMEOUT)
     endpoint, name = _endpoint(reactor, where)
     kernel = RemoteKernel(endpoint, reactor)
     try:
@@ -362,7 +364,7 @@ class RemoteKernel:
         self._watches.add(watch)
         return watch
 
-    def watch_events(self, since: int = -1, follow: bool = True, clients: bool = False) -> RemoteEvents:
+    def watch_events(self, since: int = -1, *, follow: bool = True, clients: bool = False) -> RemoteEvents:
         """
         Follow what happens in the kernel, over a connection of its own.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from papa import places
 from papa.errors import BadRequest
 
-__all__ = ["Location", "default_location"]
+__all__ = ["Location", "default_location", "location_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +93,13 @@ def default_location(environ: Mapping[str, str] = os.environ, *, console: bool =
     with suppress(FileNotFoundError):
         places.check(os.path.dirname(path))
     return Location(path=path, chosen=False)
+
+
+def location_of(where: int | str | None) -> Location:
+    """
+    Where somebody says; by default where a client looks by itself.
+
+    @raise BadRequest: if that is no location.
+    @raise NotAllowed: as L{default_location} does.
+    """
+    return default_location() if where is None else Location.read(where)

@@ -242,7 +242,7 @@ class Kernel:
 
     def move_cursor(self, request: MoveCursor) -> None:
         """Have a cursor read on from another mark."""
-        self._processes.cursors.move(request, self._processes.select([request.process], required=True))
+        self._processes.cursors.move(request, self._processes.get(request.process))
 
     def remove_cursors(self, request: RemoveCursors) -> None:
         """Forget cursors."""

@@ -139,6 +139,7 @@ class HeldCursor:
         Have the next reading of a process begin at a mark, or with the oldest byte behind it that is held.
 
         @raise NotFound: if it does not read this process.
+        @raise BadRequest: if that has not printed so much.
         @raise LimitReached: if there is no room to note that; nothing has changed then.
         """
         anchor = self._anchors.get(process)
@@ -268,12 +269,11 @@ class Cursors:
         selected = select(self._held, request.names, kind="Cursor", after=request.after, most=request.most)
         return {name: cursor.record() for name, cursor in selected.items()}
 
-    def move(self, request: MoveCursor, processes: Mapping[str, HeldProcess]) -> None:
-        """Move a cursor in one process."""
+    def move(self, request: MoveCursor, process: HeldProcess) -> None:
+        """Move a cursor in a process."""
         if request.name not in self._held:
             raise NotFound(f"Cursor {request.name!r} not found{nearest(request.name, self._held)}")
-        for process in processes.values():
-            self._held[request.name].move(process, request.mark)
+        self._held[request.name].move(process, request.mark)
 
     def removal(self, patterns: Sequence[str]) -> Steps[None]:
         """Forget cursors; nothing waits for them any more."""

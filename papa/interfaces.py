@@ -1,4 +1,4 @@
-"""The seams: what the kernel asks of the system, of who goes on from it, and what it tells wires and clients."""
+"""The seams: what the kernel asks of the system, of who goes on from it, and what it tells the wires."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ __all__ = [
     "IKernel",
     "ILedger",
     "ILine",
-    "IRemoteKernel",
     "ISocketDriver",
     "ITape",
     "IWatch",
@@ -295,116 +294,6 @@ class IWatch(Interface):
 
     def stop() -> None:
         """Stop watching; what was not acknowledged is kept for others."""
-
-
-class IRemoteKernel(Interface):
-    """
-    A kernel that is asked over a wire: its methods are those of the commands, and each gives a Deferred.
-
-    A Deferred fails with a leaf of L{papa.errors}: with what the kernel refuses, with C{Unreachable} if none answers,
-    and with C{ConnectionLost} if the connection went and it cannot be known whether it was done.
-    """
-
-    def make_socket(
-        name: str,
-        *,
-        host: str | None = None,
-        port: int = 0,
-        family: str = "",
-        type: str = "stream",
-        backlog: int = 5,
-        path: str | None = None,
-        umask: int | None = None,
-        interface: str | None = None,
-        reuseport: bool = False,
-    ) -> object:
-        """Bind and hold a socket: L{Socket}."""
-
-    def list_sockets(*names: str) -> object:
-        """The held sockets: a dict of L{Socket} by name."""
-
-    def remove_sockets(*names: str) -> object:
-        """Close and forget sockets."""
-
-    def lend_socket(name: str) -> object:
-        """A duplicate of a held socket: L{Lent}, whose descriptor is the caller's to close. Over Unix sockets only."""
-
-    def take_socket(name: str, descriptor: int) -> object:
-        """Have papa hold a duplicate of a bound socket: L{Socket}. Over Unix sockets only."""
-
-    def lend_process(name: str) -> object:
-        """A pidfd of a process: L{Lent}, whose descriptor is the caller's to close. Over Unix sockets only."""
-
-    def set(name: str, value: str | None = None) -> object:
-        """Keep or remove a value."""
-
-    def get(name: str) -> object:
-        """A value, or L{None}."""
-
-    def list_values(*names: str) -> object:
-        """The values: a dict of str by name."""
-
-    def remove_values(*names: str) -> object:
-        """Forget values."""
-
-    def make_process(
-        name: str,
-        args: Iterable[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        inherit_env: bool = False,
-        working_dir: str | None = None,
-        uid: int | str | None = None,
-        gid: int | str | None = None,
-        groups: Iterable[int | str] | None = None,
-        rlimits: Mapping[str, tuple[int, int]] | None = None,
-        umask: int | None = None,
-        stdin: str = "null",
-        stdout: str = "pipe",
-        stderr: str = "pipe",
-        bufsize: int = 1 << 20,
-        overflow: str = "drop-oldest",
-        listen: Iterable[str] = (),
-        exclusive: bool = False,
-        forget: bool = False,
-    ) -> object:
-        """Start a process: L{Process}."""
-
-    def list_processes(*names: str) -> object:
-        """The held processes: a dict of L{Process} by name."""
-
-    def remove_processes(*names: str) -> object:
-        """Throw processes' output away, and forget them when they end."""
-
-    def write_process(name: str, data: bytes) -> object:
-        """Send bytes to the standard input of a process."""
-
-    def close_stdin(name: str) -> object:
-        """End the standard input of a process."""
-
-    def exit_if_idle() -> object:
-        """End the kernel with its last connection, if it holds nothing: whether it will."""
-
-    def upgrade(*, python: str = "") -> object:
-        """Have another kernel go on with all that is held."""
-
-    def list_cursors(*names: str) -> object:
-        """The cursors: a dict of L{Cursor} by name."""
-
-    def move_cursor(name: str, process: str, mark: int) -> object:
-        """Have the next reading with a cursor begin elsewhere."""
-
-    def remove_cursors(*names: str) -> object:
-        """Forget cursors."""
-
-    def watch_processes(*names: str, observe: bool = False, follow: bool = True, cursor: str = "") -> object:
-        """Read what processes print: an asynchronous iterator, not a Deferred."""
-
-    def watch_events(since: int = -1, *, follow: bool = True, clients: bool = False) -> object:
-        """Follow what happens: an asynchronous iterator, not a Deferred."""
-
-    def close() -> object:
-        """Disconnect for good."""
 
 
 class IKernel(Interface):

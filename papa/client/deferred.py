@@ -28,7 +28,9 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
+from papa.asked.processes import DEFAULT_BUFSIZE
 from papa.client.autostart import ensure_running
+from papa.client.interfaces import IRemoteKernel
 from papa.client.location import location_of
 from papa.client.reconnecting import Reconnecting
 from papa.client.watching import RemoteEvents, RemoteWatch
@@ -58,7 +60,6 @@ from papa.commands import (
     WriteProcess,
 )
 from papa.errors import BadRequest, ConnectionLost, GivesWay, Unreachable
-from papa.interfaces import IRemoteKernel
 from papa.records import Cursor, Lent, Process, Socket
 
 __all__ = ["RemoteEvents", "RemoteKernel", "RemoteWatch", "connect"]
@@ -273,7 +274,7 @@ class RemoteKernel:
         stdin: str = "null",
         stdout: str = "pipe",
         stderr: str = "pipe",
-        bufsize: int = 1 << 20,
+        bufsize: int = DEFAULT_BUFSIZE,
         overflow: str = "drop-oldest",
         listen: Iterable[str] = (),
         exclusive: bool = False,

@@ -30,7 +30,13 @@ async def _as_it_is(link: Link, greeting: Greeting) -> None:
 
 
 class Reconnecting:
-    """Connects, and connects again when the connection is lost, until it is closed."""
+    """
+    Connects, and connects again when the connection is lost, until it is closed.
+
+    Unlike Twisted's C{ClientService} it knows a kernel only once that has greeted, and says why there is none with the
+    errors that the kernel has; whoever waits may have waited long enough before others have; and in the end it hangs up
+    only once what was said has been sent, or that takes too long.
+    """
 
     def __init__(
         self,

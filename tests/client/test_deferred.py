@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from papa.client.deferred import RemoteKernel, RemoteWatch, connect
+from papa.client.interfaces import IRemoteKernel
 from papa.commands import Get, ListProcesses, ListValues, MakeProcess, RemoveProcesses, Set
 from papa.drivers.memory import MemoryChild
 from papa.errors import (
@@ -33,7 +34,6 @@ from papa.errors import (
     Unreachable,
     Unsayable,
 )
-from papa.interfaces import IRemoteKernel
 from papa.records import Closed, Hole, Item, Output
 from papa.testing import MemoryKernel
 

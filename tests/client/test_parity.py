@@ -11,8 +11,8 @@ from zope.interface.verify import verifyClass
 
 from papa.client.blocking import Papa
 from papa.client.deferred import RemoteKernel
+from papa.client.interfaces import IRemoteKernel
 from papa.commands import ALL, Command, Help, MakeProcess, Quit
-from papa.interfaces import IRemoteKernel
 from papa.parameters import Role, of
 
 #: Help is for people; a conversation is ended with C{close}.

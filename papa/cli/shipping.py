@@ -8,8 +8,10 @@ disagree. The note is replaced before anything is written that it does not cover
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -55,7 +57,7 @@ class _Target:
 
     def _read_note(self) -> _Note:
         try:
-            with open(self._note_path, encoding="utf-8") as file:
+            with open(self._note_path, encoding="utf-8", opener=_opened) as file:
                 return _Note(**json.load(file))
         except FileNotFoundError:
             return _Note()
@@ -64,7 +66,7 @@ class _Target:
 
     def _open(self) -> None:
         """Open the file, at its end; one that took the place of the noted one is noted."""
-        self._file = _for_its_group(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+        self._file = _opened(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         _sync_folder(self._folder)
         note, found = self._note, os.fstat(self._file)
         if note.invocation and (found.st_ino != note.inode or found.st_size < note.offset):
@@ -135,7 +137,9 @@ class _Target:
         # What the former note counts must be on the disk before the new one is, which begins behind it.
         self.sync()
         new = f"{self._note_path}.new"
-        with open(new, "w", encoding="utf-8", opener=_for_its_group) as file:
+        with suppress(FileNotFoundError):
+            os.unlink(new)
+        with open(new, "x", encoding="utf-8", opener=_opened) as file:
             json.dump(asdict(note), file)
             file.flush()
             os.fsync(file.fileno())
@@ -210,14 +214,32 @@ class Shipper:
         self._lock.release()
 
 
-def _for_its_group(path: str, flags: int) -> int:
-    """Open a file that, if it is made now, others than its owner and group cannot read."""
-    return os.open(path, flags, 0o640)
+def _opened(path: str, flags: int) -> int:
+    """
+    Open a file that, if it is made now, others than its owner and group cannot read.
+
+    @raise BadRequest: if something else is there, or a link, which whoever may write to the folder could have made.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _in_the_way(path) from error
+        raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise _in_the_way(path)
+    return descriptor
+
+
+def _in_the_way(path: str) -> BadRequest:
+    return BadRequest(f"{path} is a link or no file: move it away, and let nobody else write to that folder")
 
 
 def _append(path: str, line: str) -> None:
     """Have a line at the end of a file, on the disk."""
-    with open(path, "a", encoding="utf-8", opener=_for_its_group) as file:
+    with open(path, "a", encoding="utf-8", opener=_opened) as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -225,7 +247,7 @@ def _append(path: str, line: str) -> None:
 
 def _last_line(path: str) -> str:
     """Empty if there is none."""
-    with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+    with suppress(FileNotFoundError), open(path, encoding="utf-8", opener=_opened) as file:
         return deque(file, 1).pop().rstrip("\n") if os.fstat(file.fileno()).st_size else ""
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 
@@ -35,8 +36,10 @@ class ShipperTests(KernelTestCase):
     def ship(self, *items: Output | Hole | Closed) -> None:
         """A writer that gets these, and ends."""
         shipper = Shipper(self.out)
-        shipper.show(items)
-        shipper.finish()
+        try:
+            shipper.show(items)
+        finally:
+            shipper.finish()
 
     def read(self, name: str = "job.log") -> bytes:
         with open(os.path.join(self.out, name), "rb") as file:
@@ -142,6 +145,25 @@ class ShipperTests(KernelTestCase):
         self.ship(printed(b"67", 8))
         self.ship(printed(b"678", 9))
         self.assertEqual(self.read(), b"678")
+
+    def test_links(self) -> None:
+        """What somebody else has put in the way, to lead it elsewhere or to have it wait, is refused or replaced."""
+        victim = os.path.join(self.folder, "victim")
+        with open(victim, "w", encoding="ascii") as file:
+            file.write("precious")
+        for name in ("job.log", "job.ends", "job.holes", ".job.note"):
+            for make in (os.symlink, os.link, lambda _, path: os.mkfifo(path)):
+                shutil.rmtree(self.out, ignore_errors=True)
+                os.mkdir(self.out)
+                path = os.path.join(self.out, name)
+                make(victim, path)
+                with self.assertRaisesRegex(BadRequest, "is a link or no file: move it away"):
+                    self.ship(missing(10, 10), Closed(name="job", timestamp=0.0, exit_code=0, invocation="1@0.0"))
+                os.unlink(path)
+        os.symlink(victim, os.path.join(self.out, ".job.note.new"))
+        self.ship(printed(b"x", 1, "2@0.0"))
+        with open(victim, encoding="ascii") as file:
+            self.assertEqual(file.read(), "precious")
 
     def test_one_at_a_time(self) -> None:
         """Two writers would not know of each other: the second is refused."""

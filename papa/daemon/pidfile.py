@@ -166,6 +166,8 @@ class PidLockFile:
             raise LockFailed(f"Cannot lock {self.file_name}: {error.strerror}") from error
         if not self._is_at_path(descriptor):
             return 0  # Its owner has deleted it since we opened it.
+        if os.fstat(descriptor).st_nlink > 1:
+            raise LockFailed(f"{self.file_name} has another name, too, and is no pid file: move it away")
         # Not every program that writes such a file locks it.
         return _live_writer(descriptor)
 

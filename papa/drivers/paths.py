@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import socket
 import stat
 import sys
@@ -23,6 +24,8 @@ __all__ = ["SocketPath"]
 
 #: More than is ever written to a lock file, in bytes.
 _LONGEST: Final = 64
+#: What is: the device and inode of a socket, or nothing yet.
+_NOTED: Final = re.compile(rb"(?:[0-9]+ [0-9]+\n)?")
 
 
 class SocketPath:
@@ -155,6 +158,8 @@ def _lock(path: str) -> int:
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
                 raise SocketFailed(f"{path} is not a lock file of ours")
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if found.st_nlink > 1 or not _NOTED.fullmatch(os.pread(handle, _LONGEST, 0)):
+                raise SocketFailed(f"{path} is not a lock file of ours: move it away first")
             # Whoever had the lock may have deleted the file between our open and our lock.
             if _is_at(path, found):
                 return handle

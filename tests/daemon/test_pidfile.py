@@ -158,6 +158,15 @@ class PathTests(LockTestCase):
         with lock:
             self.assertEqual(lock.read_pid(), os.getpid())
 
+    def test_linked(self) -> None:
+        """A file that has another name, too, is nobody's pid file, and stays as it is."""
+        with open(self.path("precious"), "w", encoding="ascii") as file:
+            file.write("precious")
+        os.link(self.path("precious"), self.file)
+        with self.assertRaisesRegex(LockFailed, "has another name, too"):
+            self.lock().acquire()
+        self.assertEqual(self.read("precious"), "precious")
+
     def test_symlink(self) -> None:
         """A link at the path is not followed, and what it leads to stays as it is."""
         with open(self.path("precious"), "w", encoding="ascii") as file:

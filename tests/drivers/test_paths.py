@@ -272,6 +272,20 @@ class LockTests(PathTestCase):
         os.mkfifo(self.lock)
         self.assertIn("is not a lock file of ours", self.refused())
 
+    def test_precious(self) -> None:
+        """A lock that is somebody's file, or has another name, is refused, and stays as it is."""
+        for content in ("precious\n", "12 13\n14", "12 13"):
+            with open(self.lock, "w", encoding="utf-8") as file:
+                file.write(content)
+            self.assertIn("is not a lock file of ours", self.refused())
+            with open(self.lock, encoding="utf-8") as file:
+                self.assertEqual(file.read(), content)
+            os.unlink(self.lock)
+        with open(other := os.path.join(self.folder, "other"), "w", encoding="utf-8"):
+            pass
+        os.link(other, self.lock)
+        self.assertIn("is not a lock file of ours", self.refused())
+
     def test_foreign(self) -> None:
         """A lock that belongs to another user is refused: they could hold it for ever."""
         if os.geteuid() != 0:

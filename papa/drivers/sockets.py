@@ -146,7 +146,12 @@ class SystemSockets:
     def take(self, name: str, descriptor: int) -> tuple[MakeSocket, HeldSocket]:
         """Hold a socket that was bound elsewhere; the file of a Unix socket stays its maker's."""
         try:
-            sock = _lifted(socket.socket(fileno=os.dup(descriptor)))
+            copy = os.dup(descriptor)
+            try:
+                sock = _lifted(socket.socket(fileno=copy))
+            except OSError:
+                os.close(copy)
+                raise
         except OSError as error:
             raise SocketFailed(f"Cannot hold {name}: what came is no socket: {error.strerror}") from error
         try:

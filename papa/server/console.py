@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,6 +22,7 @@ from zope.interface import implementer
 from papa.errors import BadRequest, Error
 from papa.interfaces import IKernel
 from papa.server.attendance import Attendance, Doorkeeper
+from papa.server.exchange import close_passed
 from papa.server.peer import peer_name
 from papa.server.program import Program
 from papa.server.sending import Outlet
@@ -174,7 +174,7 @@ class Console(LineReceiver):
         if self._program is not None:
             self._program.fileDescriptorReceived(descriptor)
         else:
-            os.close(descriptor)
+            close_passed(descriptor)
 
     def send(self, data: bytes) -> None:
         """Say something."""

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 from papa.errors import LimitReached
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "close_passed"]
 
 #: How many may be, in either direction.
 _MOST: Final = 64
+#: C{struct linger}: whether closing waits, and for how many seconds.
+_NOT_AT_ALL: Final = struct.pack("ii", 0, 0)
+
+
+def close_passed(descriptor: int) -> None:
+    """Close a descriptor that somebody has passed: should it be a socket, without waiting for what it has to send."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        os.close(descriptor)
+        return
+    with sock, suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOT_AT_ALL)
 
 
 class Exchange:
@@ -62,7 +78,7 @@ class Exchange:
         if keep and len(self._kept) < _MOST:
             self._kept[self._came] = descriptor
         else:
-            os.close(descriptor)
+            close_passed(descriptor)
         self._came += 1
 
     def came(self, number: int) -> bool:
@@ -84,7 +100,9 @@ class Exchange:
 
     def close(self) -> None:
         """Close all of them."""
-        for descriptor in (*self._lent, *self._kept.values()):
+        for descriptor in self._lent:
             os.close(descriptor)
+        for descriptor in self._kept.values():
+            close_passed(descriptor)
         self._lent.clear()
         self._kept.clear()

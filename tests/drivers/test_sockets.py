@@ -465,6 +465,19 @@ class ListenTcpTests(SynchronousTestCase):
             self.assertEqual((error.errno, descriptors()), (errno.EADDRINUSE, before))
 
 
+class TakeTests(SynchronousTestCase):
+    """What comes to be held."""
+
+    def test_no_socket(self) -> None:
+        """What is no socket is refused, and nothing of it stays open."""
+        before = descriptors()
+        with open(os.devnull, "rb") as file:
+            for _ in range(3):
+                with self.assertRaisesRegex(SocketFailed, "what came is no socket"):
+                    SystemSockets().take("x", file.fileno())
+        self.assertEqual(descriptors(), before)
+
+
 class ListenUnixTests(SynchronousTestCase):
     """Papa's own listening Unix sockets."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from papa.wire.strangers import is_foreign
+from tests.drivers.apart import apart
 
 HTTP = [
     b"GET / HTTP/1.1\r",
@@ -55,6 +56,17 @@ COMMANDS = [
 ]
 
 
+def _foreign_when_long() -> list[bool]:
+    size = 1 << 20
+    lines = (
+        b"a " + b"/" * size,
+        b"a " + b":/" * (size // 2) + b" ",
+        b"GET " + b"a/" * (size // 2),
+        b"GET /" + b"/" * size + b" HTTP/1.1",
+    )
+    return list(map(is_foreign, lines))
+
+
 class FirstLineTests(SynchronousTestCase):
     """The first line of a connection."""
 
@@ -62,6 +74,10 @@ class FirstLineTests(SynchronousTestCase):
         """Any HTTP request is foreign."""
         for line in HTTP:
             self.assertTrue(is_foreign(line), line)
+
+    def test_long(self) -> None:
+        """A line of a megabyte takes no longer than it is long, whatever it looks like."""
+        self.assertEqual(apart(_foreign_when_long), [False, False, True, True])
 
     def test_binary(self) -> None:
         """A TLS greeting, and any line that is not text, is foreign."""

@@ -35,12 +35,13 @@ from papa.errors import BadRequest, Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel
 from papa.records import Lent
 from papa.server.attendance import Attendance, Doorkeeper
-from papa.server.exchange import Exchange
-from papa.server.peer import peer_name
+from papa.server.exchange import Exchange, close_passed
+from papa.server.peer import has_hung_up, peer_name
 from papa.server.sending import Outlet
 from papa.server.streaming import CHUNK, Stream
 from papa.server.turns import Turns
 from papa.steps import Steps
+from papa.visible import escaped
 from papa.wire import boxes, program, schema
 from papa.wire.boxes import Box
 from papa.wire.messages import Acknowledge, Greeting, Received, Refused, StopWatching
@@ -53,6 +54,8 @@ _Found = TypeVar("_Found")
 _LONGEST_REASON: Final = 500
 #: After how many seconds what there was no room for is tried again.
 _PAUSE: Final = 0.1
+#: How many watches a connection may have.
+_MOST_WATCHES: Final = 1000
 
 
 @implementer(IFileDescriptorReceiver, IPullProducer)
@@ -135,7 +138,7 @@ class Program(Protocol):
         self._stop_streams()
         if reason is not None:
             reason = reason[:_LONGEST_REASON]
-            self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=reason)
+            self._log.warn("hung up on {peer}: {reason}", peer=self.peer, reason=escaped(reason))
             self.send(program.push_box(Refused(reason=reason, code=kind.code)))
         self.outlet.release()
         self.transport.unregisterProducer()
@@ -214,6 +217,7 @@ class Program(Protocol):
 
     def _perform(self, box: Box) -> Steps[None]:
         """Do what was asked. Should papa itself fail at it, that is logged and said, and nobody else notices."""
+        asked: program.Asked | None = None
         try:
             asked = program.read_request(box)
             if isinstance(asked, Upgrade):
@@ -222,10 +226,10 @@ class Program(Protocol):
             answer = program.answer_box(box, (yield from self._answer(asked)))
         except Error as error:
             answer = program.refusal_box(box, error)
-            if answer is None and isinstance(error, LimitReached):
+            if answer is None and isinstance(error, LimitReached) and isinstance(asked, Acknowledge):
                 self._do_later(box)
             elif answer is None:
-                self.hang_up(str(error))
+                self.hang_up(str(error), type(error))
         except Exception:  # noqa: BLE001 - the edge: nothing may pass it
             self._log.failure("papa failed at a request of {peer}", peer=self.peer)
             answer = program.refusal_box(box, Error("papa itself failed at this: see its log"))
@@ -236,7 +240,7 @@ class Program(Protocol):
                 self.pauseProducing()
 
     def _do_later(self, box: Box) -> None:
-        """What needs no answer cannot be refused: the client is heard no more until it could be done."""
+        """An acknowledgement cannot be refused: the client is heard no more until it could be done, or has gone."""
         self._put_off = box
         self.pauseProducing()
         self._clock.callLater(_PAUSE, self._do_now)
@@ -244,6 +248,10 @@ class Program(Protocol):
     def _do_now(self) -> None:
         box, self._put_off = self._put_off, None
         if box is None or not self._open:
+            return
+        if has_hung_up(self.transport):
+            # Whoever goes on for the client is given it again, and acknowledges it.
+            self._perhaps_go_on()
             return
         self._do(self._perform(box))
         self._perhaps_go_on()
@@ -316,7 +324,7 @@ class Program(Protocol):
         try:
             return program.write_answer(TakeSocket, self._kernel.perform(replace(asked, descriptor=descriptor)))
         finally:
-            os.close(descriptor)
+            close_passed(descriptor)
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """A descriptor has come."""
@@ -327,6 +335,8 @@ class Program(Protocol):
         return program.write_answer(type(asked), self._kernel.perform(replace(asked, most=most)), most)
 
     def _watch(self, request: WatchProcesses | WatchEvents) -> Steps[Box]:
+        if len(self._streams) >= _MOST_WATCHES:
+            raise LimitReached(f"There are {_MOST_WATCHES} watches on this connection: stop some first")
         number = next(self._numbers)
         stream = Stream(self.send, self.outlet, number, request)
         watching = yield from stream.begin(self._kernel)

@@ -40,6 +40,7 @@ from papa.commands import (
     RemoveValues,
     Set,
     TakeSocket,
+    WatchEvents,
     WatchProcesses,
     WriteProcess,
 )
@@ -645,6 +646,24 @@ class NoRoomTests(SynchronousTestCase):
         self.caller.read()
         self.assertIsNone(self.caller.answer(Set(name="x", value="y"), asked))
 
+    def test_no_acknowledgement(self) -> None:
+        """Anything else that wants no answer is not tried again: the connection ends, and so does all that it takes."""
+        self.caller.ask(MakeProcess(name="job", args=("/bin/job",)))
+        self.house.ledger.refusals = 1
+        self.caller.say(RemoveProcesses(names=("job",)))
+        self.assertEqual(self.caller.read(), [Refused(reason="no memory", code=LimitReached.code)])
+        self.assertTrue(self.caller.transport.disconnecting)
+        self.house.clock.advance(1)
+        self.assertIsNotNone(self.house.process())
+
+    def test_many_watches(self) -> None:
+        """There are so many watches on a connection and no more; one that ends makes room."""
+        for _ in range(1000):
+            self.caller.ask(WatchEvents())
+        self.assertRaises(LimitReached, self.caller.ask, WatchEvents())
+        self.caller.ask(StopWatching(watch=7))
+        self.caller.ask(WatchEvents())
+
     def test_acknowledgement_on_the_console(self) -> None:
         """There it is refused in words, and the watch ends; it can be said again after another watch."""
         console = self.house.console()
@@ -822,6 +841,14 @@ class MalformedTests(SynchronousTestCase):
                 {b"_command": b"acknowledge", b"watch": b"1", b"name": b"x", b"invocation": b"1", b"mark": b"\x1b[2J"}
             ),
         )
+
+    def test_escapes_in_the_log(self) -> None:
+        """What a client has sent acts on nobody's terminal who reads the log."""
+        with capturedLogs() as logs:
+            for name in ("a", "b"):
+                self.caller.say(MakeSocket(name=name, path="/run/\x1b[2J\nforged"))
+        self.assertEqual(len(logs), 1)
+        self.assertNotRegex(formatEvent(logs[0]), "[\x1b\n]")
 
     def test_too_large(self) -> None:
         """A box over the limit is not waited for."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+from papa.drivers import sock_diag
 
 __all__ = ["VISIBLE", "Usage", "descriptors", "families", "listening", "usage"]
 
@@ -16,6 +20,10 @@ VISIBLE: Final = os.path.exists("/proc/self/stat")
 #: __SO_ACCEPTCON of the system's headers: somebody listens on this Unix socket.
 _ACCEPTS: Final = 1 << 16
 _LISTEN: Final = "0A"
+#: Its flags, its inode, and its path if it has one.
+_UNIX_ROW: Final = re.compile(
+    r"[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) [0-9A-F]{4} [0-9A-F]{2} +([0-9]+)(?: (.*))?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +104,8 @@ def listening(pids: Iterable[int]) -> list[int | str]:
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
             inodes = set(_socket_inodes(pid))
-            found.update(dict.fromkeys(where for inode, where in _listeners(pid) if inode in inodes))
+            found.update(dict.fromkeys(where for inode, where in _tcp_listeners(pid) if inode in inodes))
+            found.update(dict.fromkeys(_unix_listeners(pid, inodes)))
     return list(found)
 
 
@@ -109,18 +118,37 @@ def _socket_inodes(pid: int) -> Iterator[str]:
                 yield target[8:-1]
 
 
-def _listeners(pid: int) -> Iterator[tuple[str, int | str]]:
-    """Inode and address of the listening sockets that there are where a process is."""
+def _tcp_listeners(pid: int) -> Iterator[tuple[str, int]]:
+    """Inode and port of the listening sockets that there are where a process is."""
     for table in ("tcp", "tcp6"):
         for words in _rows(pid, table):
             if words[3] == _LISTEN:
                 yield words[9], int(words[1].rpartition(":")[2], 16)
-    for words in _rows(pid, "unix"):
-        if int(words[3], 16) & _ACCEPTS:
-            yield words[6], " ".join(words[7:])
+
+
+def _unix_listeners(pid: int, inodes: set[str]) -> Iterator[str]:
+    """The paths at which a process with these sockets listens; C{@} and its name for an abstract one."""
+    try:
+        if not os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net")):
+            raise OSError(errno.EXDEV, "sockets of another network")
+        names = [sock_diag.listens_at(int(inode)) for inode in inodes]
+        yield from (os.fsdecode(name.replace(b"\0", b"@")) for name in names if name)
+    except PermissionError:
+        raise
+    except OSError:
+        # Anybody may give a socket a name that looks like rows of this table.
+        for row in map(_UNIX_ROW.fullmatch, _lines(pid, "unix")):
+            if row is not None and int(row[1], 16) & _ACCEPTS and row[2] in inodes and row[3]:
+                yield row[3]
 
 
 def _rows(pid: int, table: str) -> Iterator[list[str]]:
-    with suppress(FileNotFoundError), open(f"/proc/{pid}/net/{table}", encoding="utf-8", errors="replace") as rows:
+    return map(str.split, _lines(pid, table))
+
+
+def _lines(pid: int, table: str) -> Iterator[str]:
+    """What is in a table, but its heading."""
+    path = f"/proc/{pid}/net/{table}"
+    with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="surrogateescape") as rows:
         next(rows)
-        yield from map(str.split, rows)
+        yield from (row.rstrip("\n") for row in rows)

@@ -7,28 +7,23 @@ the peer has closed, the system shows its row with uid 0 and inode 0; so only an
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from collections.abc import Iterator
 from typing import Final
 
+from papa.drivers import sock_diag
 from papa.drivers.credentials import credentials_of_peer
 
 __all__ = ["TELLS_OF_TCP", "listener_uid", "peer_uid"]
 
-TELLS_OF_TCP: Final = hasattr(socket, "AF_NETLINK")
+TELLS_OF_TCP: Final = sock_diag.AVAILABLE
 """Whether this system tells whose a TCP connection is; where it does not, nobody gets in by one."""
 
 _ESTABLISHED: Final = 1
 _LISTEN: Final = 10
 
-# From linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
-_NETLINK_SOCK_DIAG: Final = 4
-_SOCK_DIAG_BY_FAMILY: Final = 20
-_NLM_F_REQUEST: Final = 1
-_NLMSG_ERROR: Final = 2
-_HEADER: Final = struct.Struct("=IHHII")
+#: Family, protocol, extensions and states of a question from linux/inet_diag.h.
 _REQUEST: Final = struct.Struct("=BBBxI")
 _NO_COOKIE: Final = b"\xff" * 8
 
@@ -64,20 +59,12 @@ def _ask_kernel(family: int, local: tuple[str, int], remote: tuple[str, int]) ->
         "!HH16s16s", local[1], remote[1], socket.inet_pton(family, local[0]), socket.inet_pton(family, remote[0])
     )
     body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF) + address + struct.pack("=I", 0) + _NO_COOKIE
-    header = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
-        link.settimeout(1)
-        link.send(header + body)
-        answer = link.recv(4096)
-    kind = _HEADER.unpack_from(answer)[1]
-    if kind == _NLMSG_ERROR:
-        number = -struct.unpack_from("=i", answer, _HEADER.size)[0]
-        if number == 2:  # ENOENT: there is no such connection any more.
-            return None
-        raise OSError(number, os.strerror(number))
+    answer = sock_diag.ask(body)
+    if answer is None:
+        return None  # There is no such connection any more.
     # struct inet_diag_msg: family, state, timer, retrans; sockid of 48 bytes; expires, rqueue, wqueue, uid, inode.
-    state = answer[_HEADER.size + 1]
-    uid, inode = struct.unpack_from("=II", answer, _HEADER.size + 4 + 48 + 12)
+    state = answer[1]
+    uid, inode = struct.unpack_from("=II", answer, 4 + 48 + 12)
     return int(uid) if state == _ESTABLISHED and inode else None
 
 

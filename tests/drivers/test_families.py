@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -115,6 +117,28 @@ class ListeningTests(SynchronousTestCase):
                 sock.listen()
                 self.assertIn(port, listening([os.getpid()]))
             self.assertNotIn(port, listening([os.getpid()]))
+
+    def test_paths(self) -> None:
+        """A Unix socket counts by its path, an abstract one by its name behind an @."""
+        folder = tempfile.mkdtemp(prefix="papa-test-")
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "ä s")
+        abstract = f"papa-test-{os.getpid()}"
+        with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+            for sock, name in ((one, path), (other, f"\0{abstract}")):
+                sock.bind(name)
+                self.assertFalse({path, f"@{abstract}"} & set(listening([os.getpid()])))
+            one.listen()
+            other.listen()
+            self.assertLessEqual({path, f"@{abstract}"}, set(listening([os.getpid()])))
+
+    def test_forged(self) -> None:
+        """A name that looks like rows of a table makes nobody listen, and does not stop anybody from looking."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as target, socket.socket(socket.AF_UNIX) as liar:
+            inode = os.fstat(target.fileno()).st_ino
+            row = f"0000000000000000: 00000002 00000000 00010000 0001 01 {inode} /ready"
+            liar.bind(f"\0\nno row at all\n{row}"[:108])
+            self.assertNotIn("/ready", listening([os.getpid()]))
 
     def test_of_others(self) -> None:
         """Sockets of others do not count."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from papa.errors import BadRequest, NotFound
 
@@ -110,29 +110,50 @@ def select(
     """
     if not patterns or "*" in patterns:
         names = held.beginning("")
-    elif len(patterns) == 1:
-        names = _selected(held, patterns[0], kind, required, number)
     else:
-        names = sorted({name for each in patterns for name in _selected(held, each, kind, required, number)})
+        selection = _Selection(held, kind, required, number)
+        if len(patterns) == 1:
+            names = selection.names(patterns[0])
+        else:
+            names = sorted({name for each in patterns for name in selection.names(each)})
     start = bisect.bisect_right(names, after) if after else 0
     return {name: held[name] for name in names[start : start + most if most else None]}
 
 
-def _selected(
-    held: Named[_Held], pattern: str, kind: str, required: bool, number: Callable[[_Held], int | None] | None
-) -> list[str]:
-    if pattern.endswith("*"):
-        return held.beginning(pattern[:-1])
-    if pattern in held:
-        return [pattern]
-    if number is not None and pattern.isascii() and pattern.isdigit():
-        numbered = [name for name, thing in held.items() if str(number(thing)) == pattern]
-        if numbered or not required:
-            return numbered
-        raise NotFound(f"{kind} {pattern} not found")
-    if required:
-        raise NotFound(f"{kind} {pattern!r} not found{nearest(pattern, held)}")
-    return []
+class _Selection(Generic[_Held]):
+    """What one pattern after the other selects; the numbers of things are looked at once, if at all."""
+
+    def __init__(
+        self, held: Named[_Held], kind: str, required: bool, number: Callable[[_Held], int | None] | None
+    ) -> None:
+        self._held = held
+        self._kind = kind
+        self._required = required
+        self._number = number
+        self._numbered: dict[str, list[str]] | None = None
+
+    def names(self, pattern: str) -> list[str]:
+        """The names that a pattern selects, in order."""
+        if pattern.endswith("*"):
+            return self._held.beginning(pattern[:-1])
+        if pattern in self._held:
+            return [pattern]
+        if self._number is not None and pattern.isascii() and pattern.isdigit():
+            numbered = self._by_number().get(pattern, [])
+            if numbered or not self._required:
+                return numbered
+            raise NotFound(f"{self._kind} {pattern} not found")
+        if self._required:
+            raise NotFound(f"{self._kind} {pattern!r} not found{nearest(pattern, self._held)}")
+        return []
+
+    def _by_number(self) -> dict[str, list[str]]:
+        if self._numbered is None:
+            assert self._number is not None
+            self._numbered = {}
+            for name, thing in self._held.items():
+                self._numbered.setdefault(str(self._number(thing)), []).append(name)
+        return self._numbered
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

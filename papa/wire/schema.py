@@ -35,9 +35,22 @@ from papa.errors import BadRequest, Error, Unsayable
 from papa.wire import boxes
 from papa.wire.boxes import Box
 
-__all__ = ["Codec", "codec_of", "fields_of", "read_list", "read_record", "read_value", "to_box", "write_list"]
+__all__ = [
+    "MAX_ITEMS",
+    "Codec",
+    "codec_of",
+    "fields_of",
+    "read_list",
+    "read_record",
+    "read_value",
+    "to_box",
+    "write_list",
+]
 
 _ITEM: Final = struct.Struct("!I")
+
+MAX_ITEMS: Final = 1 << 18
+"""How many items a list may have; a mapping has two for each key. It takes a third of a second to read so many."""
 
 _Record = TypeVar("_Record")
 
@@ -100,12 +113,14 @@ def read_list(data: bytes) -> list[bytes]:
     """
     The items of a list.
 
-    @raise ValueError: if it is cut off.
+    @raise ValueError: if it is cut off, or has more than L{MAX_ITEMS}.
     """
     items: list[bytes] = []
     position = 0
     try:
         while position < len(data):
+            if len(items) == MAX_ITEMS:
+                raise ValueError("a list has too many items")
             start = position + _ITEM.size
             position = start + _ITEM.unpack_from(data, position)[0]
             items.append(data[start:position])

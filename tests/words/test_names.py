@@ -114,6 +114,18 @@ class SelectTests(SynchronousTestCase):
         self.assertEqual(self.chosen("30"), ["db"])
         self.assertEqual(self.chosen("7"), ["7"])
 
+    def test_numbers_are_looked_at_once(self) -> None:
+        """However many numbers are asked for, each thing is asked for its own once."""
+        asked: list[int] = []
+
+        def number(thing: int) -> int:
+            asked.append(thing)
+            return thing
+
+        held = Named({f"n{each}": each for each in range(10)})
+        found = select(held, [str(each) for each in range(3, 100)], kind="Process", number=number)
+        self.assertEqual((list(found.values()), asked), (list(range(3, 10)), list(range(10))))
+
     def test_things_without_a_number(self) -> None:
         """What has no number is found by its name only."""
         found = select(Named({"a": None}), ["0"], kind="Socket", number=lambda thing: thing)

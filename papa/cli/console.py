@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,9 +14,10 @@ import click
 
 from papa.cli.connecting import started_kernel
 from papa.client.location import Location, default_location
-from papa.errors import BadRequest, ConnectionLost
+from papa.commands import MakeProcess, WatchProcesses
+from papa.errors import BadRequest, ConnectionLost, Error
 from papa.visible import escaped
-from papa.wire.grammar import TREE
+from papa.wire.grammar import TREE, parse
 from papa.wire.text import BATCH_END, ERROR, EXITING, PROMPT, QUIT
 
 __all__ = ["command"]
@@ -24,6 +26,8 @@ __all__ = ["command"]
 _INTERRUPT: Final = b"\xff\xf4"
 _EXITING_LINE: Final = EXITING.partition(b"\n")[0]
 _QUIT_LINE: Final = QUIT.rstrip()
+#: What stands before so many bytes of output, and a newline, in a watch.
+_OUTPUT: Final = re.compile(rb"(?:out|err):[^:]+:[^:]+:([0-9]+)")
 
 
 @click.command()
@@ -50,6 +54,8 @@ class _Conversation:
         self._interactive = interactive
         self._failed = False
         self._last = b""
+        self._watching = False
+        self._printed = 0
 
     def hold(self) -> int:
         """Talk until one side has had enough; the exit code."""
@@ -69,6 +75,7 @@ class _Conversation:
             except KeyboardInterrupt:
                 click.echo()
                 continue
+            self._watching = prompt == BATCH_END.decode() or _begins_watch(line)
             try:
                 self._sock.sendall(line.encode(errors="surrogateescape") + b"\r\n")
             except OSError as error:
@@ -94,17 +101,45 @@ class _Conversation:
             rest += data
             if rest.startswith(b"\0"):
                 raise BadRequest("That is the wire for programs; the one for people is console.sock in the same folder")
-            lines = rest.split(b"\n")
-            rest = lines.pop()
-            for line in lines:
-                self._last = line
-                self._failed = self._failed or line.startswith(ERROR.encode())
-                if show:
-                    click.echo(escaped(line.decode(errors="surrogateescape")))
+            rest = self._take_lines(rest, show=show)
             if not data:
                 return ""
-            if rest in (PROMPT, BATCH_END):
+            if not self._printed and rest in (PROMPT, BATCH_END):
                 return rest.decode()
+
+    def _take_lines(self, said: bytes, *, show: bool) -> bytes:
+        """Show whole lines; what is left. What a process has printed is no word of papa's, whatever it looks like."""
+        while said:
+            if self._printed:
+                data, said = said[: self._printed], said[self._printed :]
+                self._printed -= len(data)
+                if show:
+                    click.echo(self._written_out(data), nl=False)
+                continue
+            line, newline, behind = said.partition(b"\n")
+            if not newline:
+                return said
+            said = behind
+            self._last = line
+            self._failed = self._failed or line.startswith(ERROR.encode())
+            if show:
+                click.echo(escaped(line.decode(errors="surrogateescape")))
+            if self._watching and (output := _OUTPUT.fullmatch(line)) is not None:
+                self._printed = int(output[1]) + 1  # And a newline.
+        return said
+
+    @staticmethod
+    def _written_out(data: bytes) -> str:
+        return "\n".join(escaped(line) for line in data.decode(errors="surrogateescape").split("\n"))
+
+
+def _begins_watch(line: str) -> bool:
+    """Whether what processes print comes in answer."""
+    try:
+        command = parse(line, typed=True)
+    except Error:
+        return False
+    return isinstance(command, WatchProcesses) or (isinstance(command, MakeProcess) and command.watch)
 
 
 def _prepare_editing() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 
 from tests.cli.terminal import Terminal
 from tests.client.sharing import SharedKernelTestCase, end_kernel, serving_pid
-from tests.support import PATIENCE, script
+from tests.support import PATIENCE, script, until
 
 
 class ScriptTests(SharedKernelTestCase):
@@ -63,6 +64,18 @@ class ScriptTests(SharedKernelTestCase):
         said, _ = self.console(b"watch processes job\n\n\n")
         self.assertIn(rb"\x1b[2J", said)
         self.assertNotIn(b"\x1b", said)
+
+    def test_output_is_no_word_of_papa(self) -> None:
+        """What a process prints is taken for no prompt, and for no error, wherever it ends."""
+        papa = self.connect_papa()
+        papa.make_process(
+            "job", sys.executable, ["-c", r"print('\n> ' * 50000 + '\n] \nError: no\nout:x:1:99', end='')"]
+        )
+        until(lambda: not papa.list_processes("job")["job"]["running"], "its end")
+        said, _ = self.console(b"set x out:job:1.0:5\nget x\nwatch processes job\nq\nget x\n")
+        self.assertTrue(said.startswith(b"\nout:job:1.0:5\nWatching 1\n"), said[:100])
+        self.assertTrue(said.endswith(b"\nNothing left to watch\nout:job:1.0:5\n"), said[-100:])
+        self.assertIn(b"\n> \n] \nError: no\nout:x:1:99\n", said)
 
     def test_lost_kernel(self) -> None:
         """When the kernel goes in the middle it says so, with the exit code for that."""

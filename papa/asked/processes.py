@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 DEFAULT_BUFSIZE: Final = 1 << 20
+#: How many names or patterns a cursor may have: each is looked at for each process that is made.
+_MOST_PATTERNS: Final = 1000
 
 Stdin = Literal["null", "pipe"]
 Stdout = Literal["pipe", "null"]
@@ -344,5 +346,7 @@ Examples:
     def __post_init__(self) -> None:
         if self.cursor:
             check_name(self.cursor, "Cursor")
+            if len(self.names) > _MOST_PATTERNS:
+                raise BadRequest(f"A cursor reads at most {_MOST_PATTERNS} names: use a wildcard")
             if self.observe:
                 raise BadRequest("observe=1 has no place that could be kept, so it takes no cursor")

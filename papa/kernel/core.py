@@ -44,8 +44,9 @@ from papa.steps import Steps, all_at_once
 
 __all__ = ["MAX_VALUES_SIZE", "Kernel"]
 
-#: How many characters all values, with their names, may have together.
+#: How many bytes all values, with their names and what each costs beside them, may have together.
 MAX_VALUES_SIZE = 256 << 20
+_VALUE_COST: Final = 200
 
 #: The kind of entry in the ledger, by name.
 _VALUE: Final = "value"
@@ -55,6 +56,11 @@ class _Value(str):
     """A value as it was set once: an object of its own, where texts that are the same may be one."""
 
     __slots__ = ()
+
+
+def _size(item: tuple[str, str]) -> int:
+    name, value = item
+    return len(name) + len(value.encode(errors="surrogatepass")) + _VALUE_COST
 
 
 @implementer(IKernel)
@@ -149,7 +155,7 @@ class Kernel:
         @param entries: what its ledger knows, by kind and name.
         """
         self._values = Named(entries.get(_VALUE, {}))
-        self._values_size = sum(len(name) + len(value) for name, value in self._values.items())
+        self._values_size = sum(map(_size, self._values.items()))
         self._history.restore(entries.get("event", {}))
         self._sockets.restore(entries.get("socket", {}))
         self._processes.restore(entries)
@@ -177,7 +183,7 @@ class Kernel:
     def set(self, request: Set) -> None:
         """Keep or remove a value."""
         before = self._values.get(request.name)
-        size = self._values_size - (len(request.name) + len(before) if before is not None else 0)
+        size = self._values_size - (0 if before is None else _size((request.name, before)))
         if not request.value:
             self._ledger.remove(_VALUE, request.name)
             self._values.pop(request.name, None)
@@ -185,7 +191,7 @@ class Kernel:
             if before is not None:
                 self._events.happened(Event(kind="value-removed", name=request.name))
             return
-        size += len(request.name) + len(request.value)
+        size += _size((request.name, request.value))
         if size > MAX_VALUES_SIZE:
             raise LimitReached(f"All values together may not exceed {MAX_VALUES_SIZE >> 20} MiB: remove some first")
         self._ledger.put(_VALUE, request.name, request.value)

@@ -177,7 +177,7 @@ class ValueTests(SynchronousTestCase):
         """All values together have a limit; one too many changes nothing; what is removed makes room again."""
         house = House()
         kernel = house.kernel
-        big = "x" * ((1 << 20) - 3)
+        big = "x" * ((1 << 20) - 203)
         for number in range(MAX_VALUES_SIZE >> 20):
             kernel.set(Set(name=f"{number:03}", value=big))
         house.diary.read()
@@ -186,12 +186,14 @@ class ValueTests(SynchronousTestCase):
             self.assertIn("may not exceed 256 MiB: remove some first", str(error))
         self.assertEqual((kernel.get(Get(name="y")), kernel.get(Get(name="000"))), (None, big))
         self.assertEqual(house.diary.read(), [])
-        kernel.set(Set(name="000", value=big[1:-1]))
+        kernel.set(Set(name="000", value=big[202:]))
         kernel.set(Set(name="y", value="x"))
         self.assertRaises(LimitReached, kernel.set, Set(name="z", value="x"))
         kernel.remove_values(RemoveValues(names=("001",)))
         kernel.set(Set(name="001", value=big))
         self.assertRaises(LimitReached, kernel.set, Set(name="z", value="x"))
+        kernel.remove_values(RemoveValues(names=("001",)))
+        self.assertRaises(LimitReached, kernel.set, Set(name="001", value=big[1:] + "é"))
 
     @settings(max_examples=60, derandomize=True, deadline=None)
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=4)), max_size=20))

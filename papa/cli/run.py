@@ -249,8 +249,10 @@ def _pair(word: str, parse: Any = str) -> tuple[str, Any]:
 
 
 def _environment(variables: Iterable[str], *, clean: bool) -> dict[str, str]:
-    """The caller's variables but papa's own, and those that were asked for."""
+    """The caller's variables but those that are for it alone, and those that were asked for."""
     asked = dict(_pair(each) for each in variables)
     if clean:
         return asked
-    return {key: value for key, value in os.environ.items() if not key.startswith("PAPA_")} | asked
+    from papa.drivers.inheritance import inheritable_environment  # What starts no program is to do without.
+
+    return inheritable_environment(os.environ) | asked

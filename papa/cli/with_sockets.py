@@ -42,6 +42,7 @@ def command(ctx: click.Context, sockets: str, program: tuple[str, ...]) -> None:
     with running_kernel(ctx) as papa:
         lent = [papa.lend_socket(name).detach() for name in names]
     _hand_over(lent)
+    os.environ.pop("LISTEN_PIDFDID", None)  # Of a systemd that has handed over others, to this very process.
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(lent)), "LISTEN_FDNAMES": ":".join(names)}
     try:
         os.execvp(program[0], program)  # noqa: S606 - that is what it is for

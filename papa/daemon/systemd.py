@@ -83,7 +83,7 @@ def inherited() -> list[tuple[str, int]]:
     """
     descriptors = inherited_descriptors()
     names = os.environ.get("LISTEN_FDNAMES", "").split(":") if descriptors else []
-    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+    for variable in ("LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(variable, None)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)

@@ -39,7 +39,7 @@ class EnvironmentTests(SynchronousTestCase):
             "NOTIFY_SOCKET",
             "FDSTORE",
         ]
-        private += ["WATCHDOG_PID", "WATCHDOG_USEC"]
+        private += ["WATCHDOG_PID", "WATCHDOG_PIDFDID", "WATCHDOG_USEC", "LISTEN_PIDFDID", "SYSTEMD_EXEC_PID"]
         common = {"PATH": "/bin", "PAPAYA": "fruit", "LISTEN": "x", "EMPTY": ""}
         given = {**dict.fromkeys(private, "x"), **common}
         self.assertEqual(inheritable_environment(given), common)

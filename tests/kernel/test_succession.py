@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,7 +24,7 @@ from papa.commands import (
     WatchEvents,
 )
 from papa.drivers.memory import MemoryChild
-from papa.errors import AlreadyDiffers, LimitReached, TooOld
+from papa.errors import AlreadyDiffers, LimitReached, SpawnFailed, TooOld
 from papa.kernel.journal import UNTOUCHED
 from papa.records import STDERR, STDOUT, Happened, Hole, Output
 from papa.steps import Steps, all_at_once
@@ -103,6 +105,8 @@ class HeldTests(SynchronousTestCase):
         self.house.children.missing.add("gone")
         with self.assertRaisesRegex(Exception, "gone"):
             self.house.make("job", "gone")
+        assert self.house.ledger is not None
+        self.assertEqual(self.house.ledger.entries["process"], {})
         self.house.succeed()
         self.assertEqual(self.house.names(), [])
 
@@ -188,6 +192,7 @@ class ProcessTests(SynchronousTestCase):
         """One that was removed stays so until it exits: nothing is kept of what it prints."""
         child = self.house.child()
         self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
+        self.assertIsNone(child.tape)
         self.house.succeed()
         child.print(b"x")
         with self.assertRaises(AlreadyDiffers):
@@ -360,10 +365,8 @@ class OutputTests(SynchronousTestCase):
         """What it acknowledges leaves nothing in the ledger."""
         self.house.child().print(b"x")
         self.house.children.latest().exit()
-        watches = [self.house.watch("job"), self.house.watch("job")]
-        for watch in watches:
+        for watch in [self.house.watch("job"), self.house.watch("job")]:
             everything(watch)
-        for watch in watches:
             watch.acknowledge()
         assert self.house.ledger is not None
         self.assertEqual([self.house.ledger.entries[kind] for kind in ("process", "journal")], [{}, {}])
@@ -458,6 +461,16 @@ class OutputTests(SynchronousTestCase):
         watch.acknowledge()
         self.assertEqual(seen[0], (3, 3))
 
+    def test_space_of_what_is_dropped(self) -> None:
+        """What had to be let go of is given back to the system, though nobody reads, but for a part of the bound."""
+        child = self.house.child(bufsize=1000)
+        for _ in range(50):
+            self.house.wall.now += 1
+            child.print(b"x" * 100)
+            assert child.tape is not None
+            process = self.house.process()
+            self.assertLessEqual(process.captured - process.buffered - child.tape.released[0], 250)
+
     def noted(self) -> int:
         assert self.house.ledger is not None
         head: int = self.house.ledger.entries.get("journal", {}).get("1", UNTOUCHED)[0]
@@ -485,6 +498,7 @@ class HalfwayTests(SynchronousTestCase):
         child.paused = False  # As the next kernel finds it.
         self.remembered(removed=True)
         self.assertFalse(child.paused)
+        self.assertIsNone(child.tape)
         self.assertEqual(self.house.process().buffered, 0)
         child.exit()
         self.assertEqual(self.house.names(), [])
@@ -514,6 +528,44 @@ class HalfwayTests(SynchronousTestCase):
         self.assertEqual((child.stdin, child.stdin_open), ([b"\xffrest"], False))
         self.assertEqual((silent.stdin, silent.stdin_open), ([], True))
         self.assertEqual(self.entries["left"], {})
+
+    def test_input_or_the_end_of_it(self) -> None:
+        """Where only bytes, or only the end, had not come to a process, it is given nothing else."""
+        unended, ended, silent = (self.house.child(name, stdin="pipe") for name in ("unended", "ended", "silent"))
+        unended.untaken, ended.untaken = (b"rest", False), (b"", True)
+        self.house.kernel.leave()
+        self.assertEqual(set(self.entries["left"]), {"1", "2"})
+        self.house.succeed()
+        self.assertEqual((unended.stdin, unended.stdin_open), ([b"rest"], True))
+        self.assertEqual((ended.stdin, ended.stdin_open), ([], False))
+        self.assertEqual((silent.stdin, silent.stdin_open), ([], True))
+
+    def test_output_that_is_left(self) -> None:
+        """What is kept of output is laid out, and noted, for a papa of another kind; what was removed has no tape."""
+        child = self.house.child(bufsize=1000)
+        self.house.make("removed")
+        for _ in range(12):
+            self.house.wall.now += 1
+            child.print(b"x" * 100)
+        self.house.kernel.remove_processes(RemoveProcesses(names=("removed",)))
+        self.house.kernel.leave()
+        assert child.tape is not None
+        head = self.house.process().captured - self.house.process().buffered
+        self.assertEqual(
+            (child.tape.straightened, self.entries["journal"]["1"][:2]), ((head, head // 100), [head, head // 100])
+        )
+
+    def test_no_room_to_leave(self) -> None:
+        """A papa that cannot lay output out for one of another kind says so, and does not give way."""
+        child = self.house.child()
+        child.print(b"x")
+
+        def straighten(mark: int, number: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        self.patch(child.tape, "straighten", straighten)
+        with self.assertRaisesRegex(LimitReached, "no memory for another copy of output: No space left on device"):
+            self.house.kernel.leave()
 
     def test_input_taken_up_before(self) -> None:
         """What a papa in between has taken up already, which then did not come to serve, is not taken up again."""
@@ -623,6 +675,34 @@ class NoMemoryTests(SynchronousTestCase):
         self.assertEqual(data(everything(other)), b"text")
         other.acknowledge()
         self.assertEqual(data(everything(self.house.watch("*", cursor="shipper"))), b"text")
+
+    def test_start_that_failed(self) -> None:
+        """That a program does not start is said, though it cannot be noted that nothing was started."""
+        self.house.children.missing.add("gone")
+        assert self.house.ledger is not None
+        self.house.ledger.spared, self.house.ledger.refusals = 1, 1
+        with self.assertRaises(SpawnFailed):
+            self.house.make("job", "gone")
+
+    def test_reader_that_goes(self) -> None:
+        """What is given back when a reader goes goes without a note."""
+        child = self.house.child()
+        child.print(b"text")
+        quick, slow = self.house.watch("job"), self.house.watch("job")
+        everything(quick)
+        quick.acknowledge()
+        self.run_out()
+        slow.stop()
+        self.assertEqual(self.house.process().buffered, 0)
+
+    def test_removal_that_was_noted(self) -> None:
+        """A removal that was noted is done, though there is no room for what else is to be noted of it."""
+        child = self.house.child()
+        child.print(b"text")
+        assert self.house.ledger is not None
+        self.house.ledger.spared, self.house.ledger.refusals = 1, PLENTY
+        self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
+        self.assertEqual((self.house.process().buffered, child.tape), (0, None))
 
     def test_removal(self) -> None:
         """A process whose removal was refused is as it was."""

@@ -191,9 +191,12 @@ class ProcessTests(SynchronousTestCase):
     def test_removed_and_running(self) -> None:
         """One that was removed stays so until it exits: nothing is kept of what it prints."""
         child = self.house.child()
+        self.house.watch("*", cursor="ship").stop()
         self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
         self.assertIsNone(child.tape)
-        self.house.succeed()
+        for _ in range(2):
+            self.assertEqual(self.house.kernel.list_cursors(ListCursors())["ship"].marks, {})
+            self.house.succeed()
         child.print(b"x")
         with self.assertRaises(AlreadyDiffers):
             self.house.make()
@@ -285,6 +288,19 @@ class OutputTests(SynchronousTestCase):
         slow.stop()
 
     cursors = (("slow", ""), ("quick", "*"))
+
+    def test_hole_of_a_cursor(self) -> None:
+        """What a cursor had to miss is told to the bytes and the times, though another kernel let go of it."""
+        child = self.house.child(bufsize=100)
+        self.house.watch("job", cursor="slow").stop()
+        for _ in range(30):
+            self.house.wall.now += 1
+            child.print(b"x" * 10)
+        before = everything(self.house.watch("job", cursor="slow"))
+        self.house.succeed()
+        self.assertEqual(everything(self.house.watch("job", cursor="slow")), before)
+        (hole,) = holes(before)
+        self.assertLess(hole.first, hole.last)
 
     def test_overtaken_between_two_kernels(self) -> None:
         """A cursor is told when what it misses was read, also if the kernel had not noted yet that it was dropped."""
@@ -383,6 +399,14 @@ class OutputTests(SynchronousTestCase):
         self.assertEqual(data(everything(self.house.watch("*", cursor="kept"))), b"c")
         self.assertEqual(list(self.house.kernel.list_cursors(ListCursors())), ["kept"])
 
+    def test_removed_before_anybody_reads_with_it(self) -> None:
+        """A cursor of the kernel before can be removed at once."""
+        self.house.child().print(b"x")
+        self.house.watch("*", cursor="gone").stop()
+        self.house.succeed()
+        self.house.kernel.remove_cursors(RemoveCursors(names=("gone",)))
+        self.assertEqual(self.house.kernel.list_cursors(ListCursors()), {})
+
     def begin_to_remove(self, cursor: str) -> tuple[list[MemoryChild], Steps[object]]:
         """A cursor reads three processes that have printed, and the first step of its removal is taken."""
         children = [self.house.child(name) for name in "abc"]
@@ -416,6 +440,25 @@ class OutputTests(SynchronousTestCase):
             child.print(b"two ")
         self.house.succeed()
         self.assertEqual(data(everything(self.house.watch("*", cursor="ship"))), b"two " * 3)
+
+    def test_place_of_a_cursor_of_the_same_name(self) -> None:
+        """What only such a cursor has not read yet is there for it in the next kernel."""
+        _, removal = self.begin_to_remove("ship")
+        self.house.watch("*", cursor="ship")
+        other = self.house.watch("*")
+        everything(other)
+        other.acknowledge()
+        all_at_once(removal)
+        self.house.succeed()
+        self.assertEqual(data(everything(self.house.watch("*", cursor="ship"))), b"x" * 3)
+
+    def test_places_that_a_cursor_of_the_same_name_has_not(self) -> None:
+        """What the one that was removed has read, and the other does not, is left nowhere."""
+        _, removal = self.begin_to_remove("ship")
+        self.house.watch("b", cursor="ship")
+        all_at_once(removal)
+        assert self.house.ledger is not None
+        self.assertEqual(list(self.house.ledger.entries["place"]), ["ship 2"])
 
     def test_waits_still(self) -> None:
         """A process that waited because its buffer was full waits on, and goes on when there is room."""
@@ -517,6 +560,22 @@ class HalfwayTests(SynchronousTestCase):
         self.house.child().exit(3)
         self.remembered(collected=True)
         self.assertEqual(self.house.names(), [])
+
+    def test_process_that_is_gone(self) -> None:
+        """What is left in the ledger of a process that is forgotten goes, or is no obstacle if it cannot."""
+        assert self.house.ledger is not None
+        self.house.watch("*", cursor="ship")
+        for refusals in (PLENTY, 0):
+            for kind, key, value in (
+                ("journal", "7", UNTOUCHED),
+                ("place", "ship 7", (0, None)),
+                ("left", "7", {"data": "", "closes": True}),
+            ):
+                self.house.ledger.put(kind, key, value)
+            self.house.ledger.refusals = refusals
+            self.house.succeed()
+            self.house.ledger.refusals = 0
+        self.assertEqual((self.entries["journal"], self.entries["place"]), ({}, {}))
 
     def test_input_on_its_way(self) -> None:
         """What a process had not taken yet of its input comes to it from the next kernel, and so does the end of it."""

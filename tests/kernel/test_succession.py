@@ -21,6 +21,7 @@ from papa.commands import (
     RemoveProcesses,
     RemoveSockets,
     Set,
+    TakeSocket,
     WatchEvents,
 )
 from papa.drivers.memory import MemoryChild
@@ -71,6 +72,10 @@ class HeldTests(SynchronousTestCase):
             self.house.socket(name)
         self.house.sockets.bound.popitem()
         self.house.diary.read()
+        assert self.house.ledger is not None
+        self.house.ledger.refusals = 1
+        self.house.succeed()
+        self.assertEqual(self.house.diary.read(), [("socket-removed", "other", None)])
         for _ in range(2):
             self.house.succeed()
             self.assertEqual(list(self.house.kernel.list_sockets(ListSockets())), ["web"])
@@ -705,6 +710,18 @@ class NoMemoryTests(SynchronousTestCase):
             with self.assertRaises(LimitReached):
                 self.house.kernel.set(Set(name="a", value=value))
         self.assertEqual(self.house.kernel.get(Get(name="a")), "1")
+
+    def test_socket(self) -> None:
+        """A socket that cannot be remembered is refused, and not bound: else a later one would be."""
+        self.run_out()
+        for ask in (
+            lambda: self.house.socket("web", port=8080),
+            lambda: self.house.kernel.take_socket(TakeSocket(name="web", descriptor=0)),
+        ):
+            self.assertRaises(LimitReached, ask)
+            self.assertEqual((self.house.bound(), self.house.kernel.idle), ([], True))
+        self.recover()
+        self.house.socket("web", port=8080)
 
     def test_start(self) -> None:
         """A process whose start was refused was not started, and one that was started is not refused."""

@@ -1191,6 +1191,17 @@ class SlowClientTests(SynchronousTestCase):
             self.caller.read_once()
         self.assertIn(b"help", [push.data for push in self.caller.pushed if isinstance(push, Output)])
 
+    def test_answers_to_what_came_in_one_piece(self) -> None:
+        """What was read already is not done either before the client has read what was answered to the rest."""
+        self.house.kernel.perform(Set(name="x", value="v" * 10_000))
+        asked = [program.request_bytes(Get(name="x"), number) for number in range(200)]
+        self.caller.protocol.dataReceived(b"".join(asked))
+        total = 0
+        while size := self.caller.read_once():
+            self.assertLess(size, 100_000)
+            total += size
+        self.assertGreater(total, 2_000_000)
+
     def test_answers_do_not_pile_up(self) -> None:
         """A client that asks and does not read is read no more, and served again when it reads."""
         self.house.kernel.perform(Set(name="x", value="v" * 10_000))

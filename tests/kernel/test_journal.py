@@ -233,6 +233,20 @@ class MemoryTests(SynchronousTestCase):
             self.assertGreaterEqual(journal.tail - journal.head, self.LIMIT // 2)
             tracemalloc.stop()
 
+    def test_part_of_a_read(self) -> None:
+        """Of a large read that is kept in part no more than twice that is held; where little may be, no more at all."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for limit, kept, most in ((1000, 1000, 2000), (40_000, 40_000, 42_000), (1 << 20, 20_000, 22_000)):
+            before, _ = tracemalloc.get_traced_memory()
+            journal = Journal(limit)
+            journal.append(STDOUT, bytes(65536), 0.0)
+            journal.acknowledge(65536 - kept)
+            held, _ = tracemalloc.get_traced_memory()
+            self.assertEqual(journal.tail - journal.head, kept)
+            self.assertLess(held - before, most, limit)
+            del journal
+
     def test_readers_that_stand_still(self) -> None:
         """A reader in the middle of what was dropped or let go keeps none of it alive."""
         tracemalloc.start()

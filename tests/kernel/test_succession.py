@@ -247,6 +247,17 @@ class OutputTests(SynchronousTestCase):
         self.house.succeed()
         self.assertEqual(everything(self.house.watch("job")), before)
 
+    def test_pieces_that_grew(self) -> None:
+        """Bytes that came one by one are one piece in the next kernel, too, of their own channel and time."""
+        child = self.house.child()
+        for channel in (STDOUT, STDERR, STDOUT):
+            self.house.wall.now += 1
+            for byte in b"text":
+                child.print(bytes([byte]), channel)
+        before = everything(self.house.watch("job", observe=True))
+        self.house.succeed()
+        self.assertEqual(everything(self.house.watch("job")), before)
+
     def test_acknowledged(self) -> None:
         """What was acknowledged does not come again, and what was taken only does."""
         child = self.house.child()

@@ -101,12 +101,14 @@ class MemoryTape:
     A tape that forgets nothing, and says what it was told to let go of.
 
     @ivar channel: of what was put on it last.
+    @ivar straightened: the mark and the number from which on it was straightened; L{None} if it was not.
     """
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.channel = STDOUT
         self.released = (0, 0)
+        self.straightened: tuple[int, int] | None = None
         self._closed = False
         self._entries: list[tuple[int, float, int]] = []
 
@@ -132,7 +134,8 @@ class MemoryTape:
         self.released = (mark, number)
 
     def straighten(self, mark: int, number: int) -> None:
-        """Lie as ever."""
+        """Lie as ever, and say so."""
+        self.straightened = (mark, number)
 
     def close(self) -> None:
         """Be asked for nothing."""

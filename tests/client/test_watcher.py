@@ -8,9 +8,13 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+
+from twisted.trial.unittest import SynchronousTestCase
 
 from papa import Error, Papa, ProcessOutput, Watcher
-from papa.commands import ListProcesses
+from papa.client.progress import Progress, behind
+from papa.commands import ListProcesses, WatchProcesses
 from papa.records import Closed, Hole, Output
 from papa.wire import schema
 from papa.wire.messages import Acknowledge, Watching
@@ -20,6 +24,41 @@ from tests.support import PATIENCE, until
 
 #: Prints a line for each that it is sent.
 ECHO = ["sh", "-c", 'while read line; do echo "$line"; done']
+
+
+class ProgressTests(SynchronousTestCase):
+    """What has come, and what is to be asked for when another kernel goes on."""
+
+    def test_pieces(self) -> None:
+        """Of a piece that has come in part only the rest comes; of one that begins behind what has come, no more."""
+        output = Output(name="a", channel=1, timestamp=1.0, data=b"abcd", mark=10, invocation="1@0")
+        hole = Hole(name="a", size=4, first=1.0, last=2.0, mark=10, invocation="1@0")
+        for mark, size in ((0, 4), (6, 4), (7, 3), (9, 1)):
+            self.assertEqual(behind(output, mark), replace(output, data=b"abcd"[-size:]))
+            self.assertEqual(behind(hole, mark), replace(hole, size=size))
+        for mark in (10, 11):
+            self.assertEqual((behind(output, mark), behind(hole, mark)), (None, None))
+
+    def test_end_comes_once(self) -> None:
+        """An end that comes again is no other end."""
+        progress = Progress(WatchProcesses(names=("a",)))
+        end = Closed(name="a", timestamp=1.0, exit_code=0, invocation="1@0")
+        self.assertEqual((progress.fresh([end]), progress.fresh([end])), ([end], []))
+
+    def test_same_processes(self) -> None:
+        """Without a cursor the processes that were watched are, as far as they are held, though none has printed."""
+        progress = Progress(WatchProcesses(names=("web.*",)))
+        progress.began({"web.1": "1@0", "web.2": "2@0"})
+        self.assertEqual(progress.left(["web.1", "web.3"]), WatchProcesses(names=("web.1",)))
+        self.assertIsNone(progress.left(["web.3"]))
+
+    def test_same_patterns(self) -> None:
+        """With a cursor the patterns are, and the names that are held; what was asked for all, is again."""
+        progress = Progress(WatchProcesses(names=("a", "b", "web.*"), cursor="ship"))
+        progress.began({"a": "1@0", "b": "2@0"})
+        self.assertEqual(progress.left(["b", "c"]), WatchProcesses(names=("b", "web.*"), cursor="ship"))
+        self.assertEqual(Progress(WatchProcesses(cursor="ship")).left([]), WatchProcesses(cursor="ship"))
+        self.assertIsNone(Progress(WatchProcesses(names=("a",), cursor="ship")).left(["b"]))
 
 
 class WatcherTestCase(SharedKernelTestCase):

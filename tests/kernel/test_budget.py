@@ -64,6 +64,17 @@ class BudgetTests(SynchronousTestCase):
         watch.acknowledge()
         self.assertFalse(two.paused)
 
+    def test_one_that_was_read_goes_on(self) -> None:
+        """One of which nothing is kept does not wait for others, which nobody may ever read."""
+        one, two = (self.house.child(name, overflow="block") for name in ("one", "two"))
+        one.print(b"x" * 1100)
+        two.print(b"y" * 100)
+        self.assertEqual((one.paused, two.paused), (True, True))
+        watch = self.house.watch("two")
+        everything(watch)
+        watch.acknowledge()
+        self.assertEqual((one.paused, two.paused), (True, False))
+
     def test_room_for_those_who_wait(self) -> None:
         """One that loses nothing goes on as soon as others make room, whoever reads it."""
         one, two = self.house.child("one"), self.house.child("two", overflow="block")
@@ -80,11 +91,22 @@ class BudgetTests(SynchronousTestCase):
             one.print(b"x" * 990)
         self.assertEqual(self.kept("two"), [20])
 
+    def test_as_much_room_as_there_may_be(self) -> None:
+        """One that loses nothing goes on, too, when all that there may be is kept, and no more."""
+        one, two = self.house.child("one"), self.house.child("two", overflow="block")
+        one.print(b"x" * 990)
+        two.print(b"y" * 20)
+        self.assertTrue(two.paused)
+        watch = self.house.watch("one")
+        watch.take(10)
+        watch.acknowledge()
+        self.assertEqual((sum(self.kept("one", "two")), two.paused), (1000, False))
+
     def test_what_went_is_known_to_have_gone(self) -> None:
         """Who prints too much pays for it once; afterwards there is room again, if little."""
         one, two, three = (self.house.child(name) for name in ("one", "two", "three"))
         one.print(b"x" * 900)
-        for _ in range(12):
+        for _ in range(11):
             two.print(b"y" * 10)
             self.house.wall.now += 1
         three.print(b"z" * 40)

@@ -255,21 +255,35 @@ class ProcessTests(CursorTestCase):
         self.assertEqual(self.cursor("ship").marks, {"web.1": 0, "web.2": 0})
         self.assertEqual(self.text(self.read("ship", "web.*")), b"12")
 
-    def test_plain_names_end(self) -> None:
-        """A reading of plain names is over when these processes are."""
+    def test_joins_no_reading_that_is_over(self) -> None:
+        """A process that is made when nobody reads, and removed before anybody does, is held by nobody."""
+        self.read("ship", "*").stop()
         child = self.make()
-        watch = self.read("ship", "job")
+        self.kernel.perform(RemoveProcesses(names=("job",)))
         child.exit(0)
-        watch.take(1000)
-        watch.acknowledge()
-        self.assertTrue(watch.done)
+        self.assertTrue(child.forgotten)
+
+    def test_plain_names_end(self) -> None:
+        """A reading of plain names is over when these processes are; one with a pattern beside them goes on."""
+        child = self.make()
+        plain, mixed = self.read("plain", "job"), self.read("mixed", "job", "web.*")
+        child.exit(0)
+        for watch in (plain, mixed):
+            watch.take(1000)
+            watch.acknowledge()
+        self.assertEqual((plain.done, mixed.done), (True, False))
+        self.make("web.1").print(b"1")
+        self.assertEqual(self.text(mixed), b"1")
 
     def test_removed_process(self) -> None:
         """A process that is removed is gone for cursors too, and its name can be used again."""
         child = self.make()
         watch = self.read("ship", "*")
+        child.print(b"seen")
+        self.assertEqual(self.text(watch), b"seen")
         child.print(b"lost")
         self.kernel.perform(RemoveProcesses(names=("job",)))
+        watch.acknowledge()
         child.exit(0)
         self.assertEqual(self.cursor("ship").marks, {})
         self.make().print(b"new")
@@ -316,6 +330,17 @@ class KeepingTests(CursorTestCase):
         watch.stop()
         self.assertFalse(self.cursor("ship").reading)
 
+    def test_listed_when_it_is_done(self) -> None:
+        """A process that this cursor is done with, and another is not, is not among those that it is behind in."""
+        child = self.make()
+        first = self.read("ship", "*")
+        self.read("other", "*").stop()
+        child.print(b"x")
+        child.exit(0)
+        first.take(1000)
+        first.acknowledge()
+        self.assertEqual((self.cursor("ship").marks, self.cursor("other").marks), ({}, {"job": 0}))
+
     def test_moved(self) -> None:
         """A cursor that was moved reads on from there, forwards and backwards, as far as is held."""
         self.make().print(b"0123456789")
@@ -355,6 +380,18 @@ class KeepingTests(CursorTestCase):
         self.assertEqual((bell.rung, watch.done, self.kernel.list_cursors(ListCursors())), (1, True, {}))
         self.assertFalse(all_at_once(self.kernel.watch(WatchProcesses(names=("job",), observe=True), Bell())).pending)
         self.assertRaises(NotFound, self.kernel.perform, RemoveCursors(names=("ship",)))
+
+    def test_made_anew_while_others_are_removed(self) -> None:
+        """A cursor that has the name of one that was to be removed, and is gone, stays."""
+        for name in ("a", "b"):
+            self.make(name)
+            self.read(name, "*").stop()
+        removal = self.kernel.steps(RemoveCursors(names=("*",)))
+        next(removal)
+        self.kernel.perform(RemoveCursors(names=("b",)))
+        self.read("b", "*").stop()
+        all_at_once(removal)
+        self.assertEqual(list(self.kernel.list_cursors(ListCursors())), ["b"])
 
     def test_removed_after_the_end(self) -> None:
         """A process whose end waited for a removed cursor only is forgotten."""

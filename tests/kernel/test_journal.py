@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from papa.drivers.memory import MemoryTape
 from papa.kernel.journal import Journal, Place
 from papa.records import STDERR, STDOUT, Hole, Output
 
@@ -114,6 +115,19 @@ class CoalesceTests(SynchronousTestCase):
         read[1] = (STDERR, b"x", 1.0001)
         self.assertEqual([data for _, data, _ in self.pieces(*read)], [long, b"x", long * 3])
         self.assertEqual([len(data) for _, data, _ in self.pieces((STDOUT, bytes(65536), 1.0))], [65536])
+
+
+class EntriesTests(SynchronousTestCase):
+    """What a tape is told."""
+
+    def test_not_over_the_end_of_a_slot(self) -> None:
+        """No piece grows over a multiple of 256 KiB, where a tape is not in one piece."""
+        tape = MemoryTape()
+        journal = Journal(1 << 20, tape=tape)
+        for size in ((1 << 18) - 10, 5, 5, 5):
+            journal.stored(STDOUT, size, 1.0)
+        ends = [end for end, _, _ in tape.entries(0, 0)]
+        self.assertEqual(ends, [(1 << 18) - 10, 1 << 18, (1 << 18) + 5])
 
 
 class BoundTests(SynchronousTestCase):
@@ -232,6 +246,20 @@ class MemoryTests(SynchronousTestCase):
             journal = self.measured(200, size, step=1e-4)
             self.assertGreaterEqual(journal.tail - journal.head, self.LIMIT // 2)
             tracemalloc.stop()
+
+    def test_part_of_a_read(self) -> None:
+        """Of a large read that is kept in part no more than twice that is held; where little may be, no more at all."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for limit, kept, most in ((1000, 1000, 2000), (40_000, 40_000, 42_000), (1 << 20, 20_000, 22_000)):
+            before, _ = tracemalloc.get_traced_memory()
+            journal = Journal(limit)
+            journal.append(STDOUT, bytes(65536), 0.0)
+            journal.acknowledge(65536 - kept)
+            held, _ = tracemalloc.get_traced_memory()
+            self.assertEqual(journal.tail - journal.head, kept)
+            self.assertLess(held - before, most, limit)
+            del journal
 
     def test_readers_that_stand_still(self) -> None:
         """A reader in the middle of what was dropped or let go keeps none of it alive."""
@@ -401,6 +429,27 @@ class AcknowledgeTests(SynchronousTestCase):
         journal.acknowledge(6)
         self.assertEqual(journal.head, 2)
         self.assertEqual(text(taken(journal, slow)), b"cdef")
+
+    def test_one_who_only_looks_begins_with_the_oldest(self) -> None:
+        """What is kept for a slow reader alone is there for one who only looks, too."""
+        journal = filled(1000, b"abcdef")
+        journal.join(holding=True)
+        journal.acknowledge(6)
+        self.assertEqual(text(taken(journal, journal.join(holding=False))), b"abcdef")
+
+    def test_moved_where_nothing_is_held(self) -> None:
+        """Forwards into what it misses a place has the rest of the hole before it; backwards, the oldest there is."""
+        journal = filled(100, b"a" * 80)
+        behind, ahead = journal.join(holding=True), journal.join(holding=True)
+        taken(journal, ahead, 50)
+        journal.append(STDOUT, b"b" * 80, 1.0)
+        self.assertEqual(journal.head, 60)
+        for _ in range(2):
+            journal.move(behind, 20)
+        hole, *rest = taken(journal, behind)
+        self.assertEqual(hole, Hole(name="job", size=40, first=0.0, last=0.0, mark=60, invocation="7@0.5"))
+        journal.move(ahead, 20)
+        self.assertEqual((ahead.mark, text(taken(journal, ahead))), (60, text(rest)))
 
     def test_slow_reader_leaves(self) -> None:
         """What was only kept for a reader goes when it leaves."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papa.commands import LendSocket, ListSockets, RemoveSockets, TakeSocket
+from papa.commands import LendSocket, ListSockets, MakeSocket, RemoveSockets, TakeSocket
+from papa.drivers.memory import MemorySocket
 from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotFound, SocketFailed, SpawnFailed
 from papa.records import Socket
 from tests.kernel.building import House
@@ -85,6 +86,19 @@ class HoldingTests(SynchronousTestCase):
         error = self.assertRaises(SocketFailed, house.socket, "other", path="/run/app")
         self.assertIn("/run/app is held already, as app", str(error))
         self.assertEqual(list(listed(house)), ["app"])
+        remove(house, "app")
+        self.assertEqual(house.socket("other", path="/run/app").path, "/run/app")
+
+    def test_path_that_is_taken_as_well(self) -> None:
+        """A path stays held by the first that has it when another that was taken with the same path is removed."""
+        house = House()
+        house.socket("app", path="/run/app")
+        spec = MakeSocket(name="taken", path="/run/app")
+        self.patch(house.sockets, "take", lambda name, descriptor: (spec, MemorySocket(house.sockets, spec, None, 99)))
+        house.kernel.take_socket(TakeSocket(name="taken", descriptor=0))
+        remove(house, "taken")
+        error = self.assertRaises(SocketFailed, house.socket, "other", path="/run/app")
+        self.assertIn("/run/app is held already, as app", str(error))
         remove(house, "app")
         self.assertEqual(house.socket("other", path="/run/app").path, "/run/app")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,10 +21,11 @@ from papa.commands import (
     RemoveProcesses,
     RemoveSockets,
     Set,
+    TakeSocket,
     WatchEvents,
 )
 from papa.drivers.memory import MemoryChild
-from papa.errors import AlreadyDiffers, LimitReached, TooOld
+from papa.errors import AlreadyDiffers, LimitReached, SpawnFailed, TooOld
 from papa.kernel.journal import UNTOUCHED
 from papa.records import STDERR, STDOUT, Happened, Hole, Output
 from papa.steps import Steps, all_at_once
@@ -69,6 +72,10 @@ class HeldTests(SynchronousTestCase):
             self.house.socket(name)
         self.house.sockets.bound.popitem()
         self.house.diary.read()
+        assert self.house.ledger is not None
+        self.house.ledger.refusals = 1
+        self.house.succeed()
+        self.assertEqual(self.house.diary.read(), [("socket-removed", "other", None)])
         for _ in range(2):
             self.house.succeed()
             self.assertEqual(list(self.house.kernel.list_sockets(ListSockets())), ["web"])
@@ -103,6 +110,8 @@ class HeldTests(SynchronousTestCase):
         self.house.children.missing.add("gone")
         with self.assertRaisesRegex(Exception, "gone"):
             self.house.make("job", "gone")
+        assert self.house.ledger is not None
+        self.assertEqual(self.house.ledger.entries["process"], {})
         self.house.succeed()
         self.assertEqual(self.house.names(), [])
 
@@ -187,8 +196,12 @@ class ProcessTests(SynchronousTestCase):
     def test_removed_and_running(self) -> None:
         """One that was removed stays so until it exits: nothing is kept of what it prints."""
         child = self.house.child()
+        self.house.watch("*", cursor="ship").stop()
         self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
-        self.house.succeed()
+        self.assertIsNone(child.tape)
+        for _ in range(2):
+            self.assertEqual(self.house.kernel.list_cursors(ListCursors())["ship"].marks, {})
+            self.house.succeed()
         child.print(b"x")
         with self.assertRaises(AlreadyDiffers):
             self.house.make()
@@ -230,6 +243,17 @@ class OutputTests(SynchronousTestCase):
         child.print(b"two", STDERR)
         self.house.wall.now += 1
         child.print(b"three" * 2000)
+        before = everything(self.house.watch("job", observe=True))
+        self.house.succeed()
+        self.assertEqual(everything(self.house.watch("job")), before)
+
+    def test_pieces_that_grew(self) -> None:
+        """Bytes that came one by one are one piece in the next kernel, too, of their own channel and time."""
+        child = self.house.child()
+        for channel in (STDOUT, STDERR, STDOUT):
+            self.house.wall.now += 1
+            for byte in b"text":
+                child.print(bytes([byte]), channel)
         before = everything(self.house.watch("job", observe=True))
         self.house.succeed()
         self.assertEqual(everything(self.house.watch("job")), before)
@@ -280,6 +304,19 @@ class OutputTests(SynchronousTestCase):
         slow.stop()
 
     cursors = (("slow", ""), ("quick", "*"))
+
+    def test_hole_of_a_cursor(self) -> None:
+        """What a cursor had to miss is told to the bytes and the times, though another kernel let go of it."""
+        child = self.house.child(bufsize=100)
+        self.house.watch("job", cursor="slow").stop()
+        for _ in range(30):
+            self.house.wall.now += 1
+            child.print(b"x" * 10)
+        before = everything(self.house.watch("job", cursor="slow"))
+        self.house.succeed()
+        self.assertEqual(everything(self.house.watch("job", cursor="slow")), before)
+        (hole,) = holes(before)
+        self.assertLess(hole.first, hole.last)
 
     def test_overtaken_between_two_kernels(self) -> None:
         """A cursor is told when what it misses was read, also if the kernel had not noted yet that it was dropped."""
@@ -360,10 +397,8 @@ class OutputTests(SynchronousTestCase):
         """What it acknowledges leaves nothing in the ledger."""
         self.house.child().print(b"x")
         self.house.children.latest().exit()
-        watches = [self.house.watch("job"), self.house.watch("job")]
-        for watch in watches:
+        for watch in [self.house.watch("job"), self.house.watch("job")]:
             everything(watch)
-        for watch in watches:
             watch.acknowledge()
         assert self.house.ledger is not None
         self.assertEqual([self.house.ledger.entries[kind] for kind in ("process", "journal")], [{}, {}])
@@ -379,6 +414,14 @@ class OutputTests(SynchronousTestCase):
         self.house.succeed()
         self.assertEqual(data(everything(self.house.watch("*", cursor="kept"))), b"c")
         self.assertEqual(list(self.house.kernel.list_cursors(ListCursors())), ["kept"])
+
+    def test_removed_before_anybody_reads_with_it(self) -> None:
+        """A cursor of the kernel before can be removed at once."""
+        self.house.child().print(b"x")
+        self.house.watch("*", cursor="gone").stop()
+        self.house.succeed()
+        self.house.kernel.remove_cursors(RemoveCursors(names=("gone",)))
+        self.assertEqual(self.house.kernel.list_cursors(ListCursors()), {})
 
     def begin_to_remove(self, cursor: str) -> tuple[list[MemoryChild], Steps[object]]:
         """A cursor reads three processes that have printed, and the first step of its removal is taken."""
@@ -413,6 +456,25 @@ class OutputTests(SynchronousTestCase):
             child.print(b"two ")
         self.house.succeed()
         self.assertEqual(data(everything(self.house.watch("*", cursor="ship"))), b"two " * 3)
+
+    def test_place_of_a_cursor_of_the_same_name(self) -> None:
+        """What only such a cursor has not read yet is there for it in the next kernel."""
+        _, removal = self.begin_to_remove("ship")
+        self.house.watch("*", cursor="ship")
+        other = self.house.watch("*")
+        everything(other)
+        other.acknowledge()
+        all_at_once(removal)
+        self.house.succeed()
+        self.assertEqual(data(everything(self.house.watch("*", cursor="ship"))), b"x" * 3)
+
+    def test_places_that_a_cursor_of_the_same_name_has_not(self) -> None:
+        """What the one that was removed has read, and the other does not, is left nowhere."""
+        _, removal = self.begin_to_remove("ship")
+        self.house.watch("b", cursor="ship")
+        all_at_once(removal)
+        assert self.house.ledger is not None
+        self.assertEqual(list(self.house.ledger.entries["place"]), ["ship 2"])
 
     def test_waits_still(self) -> None:
         """A process that waited because its buffer was full waits on, and goes on when there is room."""
@@ -458,6 +520,16 @@ class OutputTests(SynchronousTestCase):
         watch.acknowledge()
         self.assertEqual(seen[0], (3, 3))
 
+    def test_space_of_what_is_dropped(self) -> None:
+        """What had to be let go of is given back to the system, though nobody reads, but for a part of the bound."""
+        child = self.house.child(bufsize=1000)
+        for _ in range(50):
+            self.house.wall.now += 1
+            child.print(b"x" * 100)
+            assert child.tape is not None
+            process = self.house.process()
+            self.assertLessEqual(process.captured - process.buffered - child.tape.released[0], 250)
+
     def noted(self) -> int:
         assert self.house.ledger is not None
         head: int = self.house.ledger.entries.get("journal", {}).get("1", UNTOUCHED)[0]
@@ -485,6 +557,7 @@ class HalfwayTests(SynchronousTestCase):
         child.paused = False  # As the next kernel finds it.
         self.remembered(removed=True)
         self.assertFalse(child.paused)
+        self.assertIsNone(child.tape)
         self.assertEqual(self.house.process().buffered, 0)
         child.exit()
         self.assertEqual(self.house.names(), [])
@@ -504,6 +577,22 @@ class HalfwayTests(SynchronousTestCase):
         self.remembered(collected=True)
         self.assertEqual(self.house.names(), [])
 
+    def test_process_that_is_gone(self) -> None:
+        """What is left in the ledger of a process that is forgotten goes, or is no obstacle if it cannot."""
+        assert self.house.ledger is not None
+        self.house.watch("*", cursor="ship")
+        for refusals in (PLENTY, 0):
+            for kind, key, value in (
+                ("journal", "7", UNTOUCHED),
+                ("place", "ship 7", (0, None)),
+                ("left", "7", {"data": "", "closes": True}),
+            ):
+                self.house.ledger.put(kind, key, value)
+            self.house.ledger.refusals = refusals
+            self.house.succeed()
+            self.house.ledger.refusals = 0
+        self.assertEqual((self.entries["journal"], self.entries["place"]), ({}, {}))
+
     def test_input_on_its_way(self) -> None:
         """What a process had not taken yet of its input comes to it from the next kernel, and so does the end of it."""
         child = self.house.child(stdin="pipe")
@@ -514,6 +603,44 @@ class HalfwayTests(SynchronousTestCase):
         self.assertEqual((child.stdin, child.stdin_open), ([b"\xffrest"], False))
         self.assertEqual((silent.stdin, silent.stdin_open), ([], True))
         self.assertEqual(self.entries["left"], {})
+
+    def test_input_or_the_end_of_it(self) -> None:
+        """Where only bytes, or only the end, had not come to a process, it is given nothing else."""
+        unended, ended, silent = (self.house.child(name, stdin="pipe") for name in ("unended", "ended", "silent"))
+        unended.untaken, ended.untaken = (b"rest", False), (b"", True)
+        self.house.kernel.leave()
+        self.assertEqual(set(self.entries["left"]), {"1", "2"})
+        self.house.succeed()
+        self.assertEqual((unended.stdin, unended.stdin_open), ([b"rest"], True))
+        self.assertEqual((ended.stdin, ended.stdin_open), ([], False))
+        self.assertEqual((silent.stdin, silent.stdin_open), ([], True))
+
+    def test_output_that_is_left(self) -> None:
+        """What is kept of output is laid out, and noted, for a papa of another kind; what was removed has no tape."""
+        child = self.house.child(bufsize=1000)
+        self.house.make("removed")
+        for _ in range(12):
+            self.house.wall.now += 1
+            child.print(b"x" * 100)
+        self.house.kernel.remove_processes(RemoveProcesses(names=("removed",)))
+        self.house.kernel.leave()
+        assert child.tape is not None
+        head = self.house.process().captured - self.house.process().buffered
+        self.assertEqual(
+            (child.tape.straightened, self.entries["journal"]["1"][:2]), ((head, head // 100), [head, head // 100])
+        )
+
+    def test_no_room_to_leave(self) -> None:
+        """A papa that cannot lay output out for one of another kind says so, and does not give way."""
+        child = self.house.child()
+        child.print(b"x")
+
+        def straighten(mark: int, number: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        self.patch(child.tape, "straighten", straighten)
+        with self.assertRaisesRegex(LimitReached, "no memory for another copy of output: No space left on device"):
+            self.house.kernel.leave()
 
     def test_input_taken_up_before(self) -> None:
         """What a papa in between has taken up already, which then did not come to serve, is not taken up again."""
@@ -595,6 +722,18 @@ class NoMemoryTests(SynchronousTestCase):
                 self.house.kernel.set(Set(name="a", value=value))
         self.assertEqual(self.house.kernel.get(Get(name="a")), "1")
 
+    def test_socket(self) -> None:
+        """A socket that cannot be remembered is refused, and not bound: else a later one would be."""
+        self.run_out()
+        for ask in (
+            lambda: self.house.socket("web", port=8080),
+            lambda: self.house.kernel.take_socket(TakeSocket(name="web", descriptor=0)),
+        ):
+            self.assertRaises(LimitReached, ask)
+            self.assertEqual((self.house.bound(), self.house.kernel.idle), ([], True))
+        self.recover()
+        self.house.socket("web", port=8080)
+
     def test_start(self) -> None:
         """A process whose start was refused was not started, and one that was started is not refused."""
         self.run_out()
@@ -623,6 +762,34 @@ class NoMemoryTests(SynchronousTestCase):
         self.assertEqual(data(everything(other)), b"text")
         other.acknowledge()
         self.assertEqual(data(everything(self.house.watch("*", cursor="shipper"))), b"text")
+
+    def test_start_that_failed(self) -> None:
+        """That a program does not start is said, though it cannot be noted that nothing was started."""
+        self.house.children.missing.add("gone")
+        assert self.house.ledger is not None
+        self.house.ledger.spared, self.house.ledger.refusals = 1, 1
+        with self.assertRaises(SpawnFailed):
+            self.house.make("job", "gone")
+
+    def test_reader_that_goes(self) -> None:
+        """What is given back when a reader goes goes without a note."""
+        child = self.house.child()
+        child.print(b"text")
+        quick, slow = self.house.watch("job"), self.house.watch("job")
+        everything(quick)
+        quick.acknowledge()
+        self.run_out()
+        slow.stop()
+        self.assertEqual(self.house.process().buffered, 0)
+
+    def test_removal_that_was_noted(self) -> None:
+        """A removal that was noted is done, though there is no room for what else is to be noted of it."""
+        child = self.house.child()
+        child.print(b"text")
+        assert self.house.ledger is not None
+        self.house.ledger.spared, self.house.ledger.refusals = 1, PLENTY
+        self.house.kernel.remove_processes(RemoveProcesses(names=("job",)))
+        self.assertEqual((self.house.process().buffered, child.tape), (0, None))
 
     def test_removal(self) -> None:
         """A process whose removal was refused is as it was."""

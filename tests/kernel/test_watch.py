@@ -80,6 +80,17 @@ class TakingTests(SynchronousTestCase):
         self.assertEqual({item.name for item in first}, {"loud"})
         self.assertEqual(second[0].name, "quiet")
 
+    def test_small_pieces(self) -> None:
+        """A taking has no more pieces than a wire can say in about its limit, though each is a single byte."""
+        house = House()
+        for number in range(300):
+            house.child(str(number)).print(b"x")
+        watch = house.watch()
+        sizes = []
+        while watch.pending:
+            sizes.append(len(watch.take(6400)))
+        self.assertEqual(sizes, [100] * 3)
+
     def test_selects_at_its_start(self) -> None:
         """A watch is of the processes that are there when it begins."""
         house = House()
@@ -215,6 +226,7 @@ class WakingTests(SynchronousTestCase):
         """One that has stopped is told nothing more."""
         house, bell = House(), Bell()
         child = house.child()
+        child.print(b"unread")
         watch = house.watch("job", bell=bell)
         watch.stop()
         child.print(b"a")
@@ -441,6 +453,19 @@ class AcknowledgeToTests(SynchronousTestCase):
         watch.acknowledge_to("job", watch.processes.get("job", ""), 3, end=True)
         self.assertEqual((house.names(), watch.count, watch.pending), ([], 0, False))
         watch.acknowledge()
+
+    def test_output_without_the_end(self) -> None:
+        """An end that was taken, and is not acknowledged with the output before it, is given to the next watcher."""
+        house = House()
+        child = house.child()
+        child.print(b"abc")
+        child.exit(3)
+        watch = house.watch("job")
+        everything(watch)
+        watch.acknowledge_to("job", watch.processes.get("job", ""), 3, end=False)
+        watch.stop()
+        items = everything(house.watch("job"))
+        self.assertEqual((data(items), ends(items)), (b"", [("job", 3)]))
 
     def test_unknown_name(self) -> None:
         """A name that is not watched, or no longer, is passed over."""

@@ -58,7 +58,7 @@ from papa.errors import (
     UnknownCommand,
 )
 from papa.kernel.core import Kernel
-from papa.records import Closed, Event, Hole, Output, Process, Socket
+from papa.records import Closed, Event, Hole, Lent, Output, Process, Socket
 from papa.server.attendance import Attendance
 from papa.server.console import Console, ConsoleFactory
 from papa.server.program import Program, ProgramFactory
@@ -95,6 +95,22 @@ class TcpTransport(StringTransport):
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.no_delay = enabled
+
+
+@implementer(IUNIXTransport)
+class UnixTransport(StringTransport):
+    """
+    A connection that descriptors go over.
+
+    @ivar sent: those that went.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(peerAddress=ADDRESS)
+        self.sent: list[int] = []
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        self.sent.append(descriptor)
 
 
 class House:
@@ -1012,6 +1028,14 @@ class WatchTests(SynchronousTestCase):
         self.caller.watch("job")
         self.assertEqual(data(self.caller.read()), b"later")
 
+    def test_all_without_following(self) -> None:
+        """However much there is, it is all sent before the watch ends."""
+        printed = bytes(3 * CHUNK)
+        self.child.print(printed)
+        watching = self.caller.watch("job", follow=False)
+        *pushed, ended = self.caller.read()
+        self.assertEqual((data(pushed), ended), (printed, WatchEnded(watch=watching.watch)))
+
     def test_without_following_where_nothing_is(self) -> None:
         """It ends at once if there is nothing; and once if its end is acknowledged too."""
         watching = self.caller.watch("job", follow=False)
@@ -1194,6 +1218,17 @@ class SlowClientTests(SynchronousTestCase):
             self.caller.read_once()
         self.assertIn(b"help", [push.data for push in self.caller.pushed if isinstance(push, Output)])
 
+    def test_answers_to_what_came_in_one_piece(self) -> None:
+        """What was read already is not done either before the client has read what was answered to the rest."""
+        self.house.kernel.perform(Set(name="x", value="v" * 10_000))
+        asked = [program.request_bytes(Get(name="x"), number) for number in range(200)]
+        self.caller.protocol.dataReceived(b"".join(asked))
+        total = 0
+        while size := self.caller.read_once():
+            self.assertLess(size, 100_000)
+            total += size
+        self.assertGreater(total, 2_000_000)
+
     def test_answers_do_not_pile_up(self) -> None:
         """A client that asks and does not read is read no more, and served again when it reads."""
         self.house.kernel.perform(Set(name="x", value="v" * 10_000))
@@ -1332,6 +1367,47 @@ class ConsoleTests(SynchronousTestCase):
         protocol: Any = self.caller.protocol
         protocol.fileDescriptorReceived(writing)
         self.assertEqual(os.read(reading, 1), b"")
+
+
+class LendingTests(SynchronousTestCase):
+    """Descriptors that go to a client."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.transport = UnixTransport()
+        self.caller = self.house.caller(transport=self.transport)
+        self.caller.read()
+        self.caller.ask(MakeSocket(name="web", port=80))
+
+    def lend(self) -> int:
+        """Have the socket be lent: the number under which it goes."""
+        lent: Lent = self.caller.ask(LendSocket(name="web"))
+        return lent.descriptor
+
+    def test_closed_when_it_was_received(self) -> None:
+        """Each goes under a number of its own, and papa has it until the client has received it, or has gone."""
+        self.assertEqual([self.lend() for _ in range(3)], [0, 1, 2])
+        self.assertEqual([is_open(each) for each in self.transport.sent], [True, True, True])
+        self.caller.ask(Received())
+        self.assertEqual([is_open(each) for each in self.transport.sent], [False, True, True])
+        self.caller.lose()
+        self.assertEqual([is_open(each) for each in self.transport.sent], [False, False, False])
+
+    def test_not_any_number(self) -> None:
+        """A client that does not say what it has received has no more than so many on their way."""
+        for _ in range(64):
+            self.lend()
+        self.assertIn("64 descriptors are on their way", str(self.assertRaises(LimitReached, self.lend)))
+        self.assertEqual(len(self.transport.sent), 64)
+        self.caller.ask(Received())
+        self.assertEqual(self.lend(), 64)
+        self.caller.lose()
+
+    def test_received_without_one(self) -> None:
+        """To say so without any is no harm."""
+        self.caller.ask(Received())
+        self.assertEqual(self.lend(), 0)
+        self.caller.lose()
 
 
 class DescriptorTests(SynchronousTestCase):

@@ -111,6 +111,11 @@ class ReadTests(SynchronousTestCase):
         """What was written is read again, wherever the stream is cut."""
         self.assertEqual(read(pieces(b"".join(map(serialize, boxes)), cuts)), (boxes, False))
 
+    def test_longest(self) -> None:
+        """The longest key and the longest value that there may be go through."""
+        box = {b"k" * MAX_KEY: b"v" * MAX_VALUE}
+        self.assertEqual(read([serialize(box)]), ([box], False))
+
     def test_byte_by_byte(self) -> None:
         """A box that comes one byte at a time is read with its last byte, and not before."""
         data = serialize({b"_command": b"set", b"value": b"\0\0\xff"})

@@ -977,6 +977,30 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(self.talk.ask("get x"), "")
         self.assertEqual(self.kept(), b"a")
 
+    def test_output_waits_for_no_watch_that_is_over(self) -> None:
+        """However a watch ends, with a batch to acknowledge or without, what is printed later does not wait for it."""
+        endings: tuple[Callable[[Session], None], ...] = (
+            lambda session: session.receive_line(b"q"),
+            lambda session: session.interrupt(),
+            lambda session: session.refuse("The line is too long"),
+            lambda session: session.lost(),
+        )
+        for end, watch, offered in (
+            *itertools.product(endings, ("watch processes job",), (False, True)),
+            (lambda session: session.receive_line(b""), "watch processes follow=0 job", True),
+        ):
+            world = World()
+            child = world.start()
+            talk, other = world.talk(), world.talk()
+            if offered:
+                child.print(b"a")
+            talk.say(watch)
+            end(talk.session)
+            child.print(b"b")
+            other.say("watch processes job")
+            other.say("q")
+            self.assertEqual(world.kernel.list_processes(ListProcesses())["job"].buffered, 0, (end, offered))
+
     def test_one_batch_at_a_time(self) -> None:
         """Nothing is sent before the batch before it was acknowledged; then all that has come meanwhile."""
         child = self.world.start()

@@ -34,7 +34,9 @@ __all__ = ["Footprint", "growth", "main"]
 #: rate that is less than 50 bytes for each thing that was done.
 _GAPS: Final = 8_000_000
 #: How long it may take until nothing changes any more once all was taken away, in seconds.
-_SETTLES: Final = 10.0
+_SETTLES: Final = 30.0
+#: How often it is looked, each half a second, before nothing seems to change any more.
+_UNCHANGED: Final = 4
 #: So many events a kernel keeps; more of them take no more memory.
 _EVENTS: Final = 10_000
 
@@ -83,11 +85,13 @@ class _Soaked:
     def footprints(self) -> dict[str, Footprint]:
         """What its processes have, once nothing is left in it."""
         self.churn.clear()
-        # What has been closed at this end goes at the other in the reactor's next turns: on a busy machine, later.
-        before, found, ends = None, self._found(), time.monotonic() + _SETTLES
-        while found != before and time.monotonic() < ends:
+        # What has been closed at this end goes at the other in the reactor's next turns, and the output of a process
+        # that was killed ends with what that has started: on a busy machine, later.
+        found, same, ends = self._found(), 0, time.monotonic() + _SETTLES
+        while same < _UNCHANGED and time.monotonic() < ends:
             select.select([], [], [], 0.5)
             before, found = found, self._found()
+            same = same + 1 if found == before else 0
         return found
 
     def _found(self) -> dict[str, Footprint]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -128,14 +127,14 @@ def _tcp_listeners(pid: int) -> Iterator[tuple[str, int]]:
 
 def _unix_listeners(pid: int, inodes: set[str]) -> Iterator[str]:
     """The paths at which a process with these sockets listens; C{@} and its name for an abstract one."""
+    asked = os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net"))
     try:
-        if not os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net")):
-            raise OSError(errno.EXDEV, "sockets of another network")
-        names = [sock_diag.listens_at(int(inode)) for inode in inodes]
-        yield from (os.fsdecode(name.replace(b"\0", b"@")) for name in names if name)
-    except PermissionError:
-        raise
+        names = [sock_diag.listens_at(int(inode)) for inode in inodes] if asked else None
     except OSError:
+        names = None
+    if names is not None:
+        yield from (os.fsdecode(name.replace(b"\0", b"@")) for name in names if name)
+    else:
         # Anybody may give a socket a name that looks like rows of this table.
         for row in map(_UNIX_ROW.fullmatch, _lines(pid, "unix")):
             if row is not None and int(row[1], 16) & _ACCEPTS and row[2] in inodes and row[3]:

@@ -27,7 +27,9 @@ def close_passed(descriptor: int) -> None:
         os.close(descriptor)
         return
     with sock, suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOT_AT_ALL)
+        # A listening one has nothing to send, and what it is set to counts for those who still have it.
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOT_AT_ALL)
 
 
 class Exchange:

@@ -27,6 +27,14 @@ class ClosePassedTests(SynchronousTestCase):
         ours.close()
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
+    def test_listening(self) -> None:
+        """What a listening socket is set to stays as it is for those who still have it."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            lingers = struct.pack("ii", 1, 7)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers)
+            close_passed(os.dup(listener.fileno()))
+            self.assertEqual(listener.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(lingers)), lingers)
+
     def test_lingering(self) -> None:
         """A socket that was to be closed only once all is sent does not keep papa waiting for that."""
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -13,6 +13,18 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 _DAY = datetime.timedelta(days=1)
+#: Since Python 3.13 clients ask of an authority that it says so.
+_SIGNS_ONLY = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -30,6 +42,8 @@ class Authority:
         certificate = (
             _builder(self._name, self._name, self._key, now - _DAY, now + _DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNS_ONLY, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.path = self._write(f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
@@ -41,6 +55,7 @@ class Authority:
         certificate = (
             _builder(_named(name, kind), self._name, key, now - 2 * _DAY, now + (-_DAY if expired else _DAY))
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         secret = key.private_bytes(

@@ -127,18 +127,22 @@ def _tcp_listeners(pid: int) -> Iterator[tuple[str, int]]:
 
 def _unix_listeners(pid: int, inodes: set[str]) -> Iterator[str]:
     """The paths at which a process with these sockets listens; C{@} and its name for an abstract one."""
-    asked = os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net"))
+    in_sight = os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net"))
+    for row in map(_UNIX_ROW.fullmatch, _lines(pid, "unix")):
+        if row is not None and int(row[1], 16) & _ACCEPTS and row[2] in inodes and row[3]:
+            # Anybody may give a socket a name that looks like rows of this table: the system itself is asked.
+            path = _confirmed(row[2], row[3]) if in_sight else row[3]
+            if path is not None:
+                yield path
+
+
+def _confirmed(inode: str, path: str) -> str | None:
+    """The path at which a socket listens; L{None} if it does not; what is said of it if the system cannot be asked."""
     try:
-        names = [sock_diag.listens_at(int(inode)) for inode in inodes] if asked else None
+        name = sock_diag.listens_at(int(inode))
     except OSError:
-        names = None
-    if names is not None:
-        yield from (os.fsdecode(name.replace(b"\0", b"@")) for name in names if name)
-    else:
-        # Anybody may give a socket a name that looks like rows of this table.
-        for row in map(_UNIX_ROW.fullmatch, _lines(pid, "unix")):
-            if row is not None and int(row[1], 16) & _ACCEPTS and row[2] in inodes and row[3]:
-                yield row[3]
+        return path
+    return None if name is None else os.fsdecode(name.replace(b"\0", b"@"))
 
 
 def _rows(pid: int, table: str) -> Iterator[list[str]]:

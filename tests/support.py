@@ -399,6 +399,20 @@ class KernelTestCase(SynchronousTestCase):
             self.assertEqual(finished.returncode, code, finished.stdout + finished.stderr)
         return finished  # type: ignore[no-any-return]
 
+    def begin_papa(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the papa command with its output in pipes; it is killed with the test, if it has not ended."""
+        papa = subprocess.Popen(
+            [script("papa"), *arguments],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(papa.communicate)
+        self.addCleanup(papa.kill)
+        return papa
+
 
 class TalkTestCase(KernelTestCase):
     """Tests with one kernel and one conversation."""

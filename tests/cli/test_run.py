@@ -51,15 +51,7 @@ class EndTests(RunTestCase):
         for gate in gates:
             os.mkfifo(gate)
         program = f"(read word < {gates[0]}; echo late; read word < {gates[1]}; echo later) & echo early; exit 3"
-        papa = subprocess.Popen(
-            [script("papa"), "run", "--raw", "job", "--", "sh", "-c", program],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(papa.communicate)
-        self.addCleanup(papa.kill)
+        papa = self.begin_papa("run", "--raw", "job", "--", "sh", "-c", program)
         assert papa.stdout is not None
         assert papa.stderr is not None
         self.assertEqual(papa.stdout.readline(), "early\n")
@@ -426,26 +418,8 @@ class InterruptTests(RunTestCase):
             self.addCleanup(other.kill)
             assert other.stdout is not None
             self.assertEqual(other.stdout.readline(), b"ready\n")
-            run = subprocess.Popen(
-                [
-                    script("papa"),
-                    "--socket",
-                    passed,
-                    "run",
-                    "--raw",
-                    "job",
-                    "--",
-                    "sh",
-                    "-c",
-                    "echo ready; exec sleep 60",
-                ],
-                env=self.environ,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            self.addCleanup(run.communicate)
-            self.addCleanup(run.kill)
+            program = ("sh", "-c", "echo ready; exec sleep 60")
+            run = self.begin_papa("--socket", passed, "run", "--raw", "job", "--", *program)
             assert run.stdout is not None
             assert run.stderr is not None
             self.assertEqual(run.stdout.readline(), "ready\n")

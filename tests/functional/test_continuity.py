@@ -88,17 +88,9 @@ class KilledTests(AnchoredTestCase):
 
     def test_collected_by_another(self) -> None:
         """Who reads along and could not be told the end, which another has collected, says so."""
-        run = subprocess.Popen(
-            [script("papa"), "run", "--raw", "job", "--", "sh", "-c", "echo ready; exec sleep 60"],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.addCleanup(run.communicate)
-        self.addCleanup(run.kill)
+        run = self.begin_papa("run", "--raw", "job", "--", "sh", "-c", "echo ready; exec sleep 60")
         assert run.stdout is not None
-        self.assertEqual(run.stdout.readline(), b"ready\n")
+        self.assertEqual(run.stdout.readline(), "ready\n")
         os.kill(run.pid, signal.SIGSTOP)
         os.kill(self.client.list_processes("job")["job"]["pid"], signal.SIGKILL)
         with self.client.watch_processes("job") as watcher:
@@ -108,7 +100,7 @@ class KilledTests(AnchoredTestCase):
         self.kill()
         os.kill(run.pid, signal.SIGCONT)
         _, said = run.communicate(timeout=PATIENCE)
-        self.assertEqual((run.returncode, said), (1, b"papa: job has ended, and somebody else has collected how\n"))
+        self.assertEqual((run.returncode, said), (1, "papa: job has ended, and somebody else has collected how\n"))
 
     def state(self) -> list[object]:
         return [self.client.list_sockets(), self.client.list_values(), self.client.list_processes()]

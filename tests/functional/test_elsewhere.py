@@ -96,28 +96,14 @@ class CommandTests(ElsewhereTestCase):
 
     def test_interrupted(self) -> None:
         """What is read along with is sent the signals."""
-        with subprocess.Popen(
-            [
-                script("papa"),
-                "run",
-                "--raw",
-                "job",
-                "--",
-                "sh",
-                "-c",
-                "trap 'exit 7' INT; echo ready; for i in $(seq 60); do sleep 1; done",
-            ],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as run:
-            assert run.stdout is not None
-            assert run.stderr is not None
-            self.assertEqual(run.stdout.readline(), "ready\n")
-            run.send_signal(signal.SIGINT)
-            self.assertIn("sent SIGINT to job", run.stderr.readline())
-            self.assertEqual(run.wait(PATIENCE), 7)
+        program = "trap 'exit 7' INT; echo ready; for i in $(seq 60); do sleep 1; done"
+        run = self.begin_papa("run", "--raw", "job", "--", "sh", "-c", program)
+        assert run.stdout is not None
+        assert run.stderr is not None
+        self.assertEqual(run.stdout.readline(), "ready\n")
+        run.send_signal(signal.SIGINT)
+        self.assertIn("sent SIGINT to job", run.stderr.readline())
+        self.assertEqual(run.wait(PATIENCE), 7)
 
     def test_background(self) -> None:
         """Who starts a kernel in the background is told what it goes without."""

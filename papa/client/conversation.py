@@ -64,6 +64,7 @@ class Conversation:
         self.connection: Connection | None = None
         self._kernel: PrivateKernel | None = None
         self._lock = threading.RLock()
+        self._closed = False
         self._connect(start=True)
 
     def __enter__(self) -> Self:
@@ -131,7 +132,7 @@ class Conversation:
     def take_back(self, connection: Connection) -> None:
         """A watcher has finished with a connection."""
         with self._lock:
-            if self.connection is None:
+            if self.connection is None and not self._closed:
                 self.connection = connection
             else:
                 self.discard(connection)
@@ -146,15 +147,16 @@ class Conversation:
     def _conversation(self) -> Iterator[Connection]:
         """The connection; it is given up if it was lost, or left in the middle of an answer."""
         with self._lock:
+            self._closed = False
             connection = self.connection or self._connect()
             if connection.lost:
-                self.close()
+                self._hang_up()
                 connection = self.connection = self._reconnected(connection.greeting.kernel)
             try:
                 yield connection
             except BaseException as error:
                 if not isinstance(error, Error) or isinstance(error, ConnectionLost):
-                    self.close()
+                    self._hang_up()
                 raise
 
     def _ask(self, command: Command) -> Any:
@@ -244,7 +246,14 @@ class Conversation:
         return self.connection.fileno() if self.connection else None
 
     def close(self) -> None:
-        """End the connection. The next command makes a new one."""
+        """
+        End the connection, and once a watcher hands one back, that too. The next command makes a new one.
+        """
+        with self._lock:
+            self._closed = True
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         with self._lock:
             if self.connection is not None:
                 connection, self.connection = self.connection, None

@@ -407,6 +407,21 @@ class ConnectionTests(WatcherTestCase):
         self.assertEqual(self.client.fileno(), own)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
+    def test_not_handed_back_to_one_that_is_closed(self) -> None:
+        """A client that was closed meanwhile leaves no connection open, and may be used again."""
+        self.make_echo()
+        self.echo("x")
+        client = self.connect_papa()
+        with client.watch_processes("echo") as watcher:
+            client.close()
+            connection = watcher.connection
+            watcher.read()
+        assert connection is not None
+        self.assertEqual(connection.fileno(), -1)
+        self.assertIsNone(client.fileno())
+        self.assertEqual(client.list_values(), {})
+        self.assertIsNotNone(client.fileno())
+
     def test_truth(self) -> None:
         """A watcher is true and of length 1 while it watches; then false, empty and not ready, and reads nothing."""
         self.make_echo()

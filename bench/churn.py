@@ -178,6 +178,12 @@ class Churn:
         value = self._random.choice((None, "", "short", "long" * 1000))
         self._client.set(f"value.{self._random.randrange(50)}", value)
 
+    def note(self, times: int) -> None:
+        """A value is set, and forgotten: four times there is something to remember, and nothing is left of it."""
+        for _ in range(times):
+            self._client.set("noted", "x")
+            self._client.set("noted")
+
     def bind(self) -> None:
         """A socket is made, or removed."""
         name = f"socket.{self._random.randrange(10)}"
@@ -194,9 +200,7 @@ class Churn:
         sock.connect(self._random.choice((self._kernel.path, self._kernel.control)))
         self._connections.append(sock)
         with suppress(OSError):
-            sock.sendall(
-                self._random.choice((b"", b"list processes\n", b"watch processes\n", b"set half", b"\0\x08_comm"))
-            )
+            sock.sendall(self._random.choice(_SAID))
 
     def disconnect(self) -> None:
         """A connection goes."""

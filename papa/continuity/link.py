@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,7 +34,7 @@ from papa.drivers.starting import explain
 from papa.errors import LimitReached, SpawnFailed
 from papa.interfaces import IHolder
 
-__all__ = ["AnchorLink"]
+__all__ = ["AnchorLink", "CannotGoOn"]
 
 #: The pause before another anchor is started doubles with each that does not hold for so long, in seconds.
 _FIRST_PAUSE: Final = 0.1
@@ -49,6 +50,18 @@ _SHORTLY: Final = 0.001
 _PATIENCE: Final = 0.1
 
 
+class CannotGoOn(Exception):
+    """
+    Another kernel cannot go on.
+
+    @ivar reads: the oldest and the newest format of the state that it reads; empty if it has not said so.
+    """
+
+    def __init__(self, reason: str, reads: Sequence[int] = ()) -> None:
+        super().__init__(reason)
+        self.reads = reads
+
+
 @implementer(IHolder, IReadDescriptor)
 class AnchorLink:
     """
@@ -56,6 +69,7 @@ class AnchorLink:
 
     @ivar kernels: how many kernels the anchor has had, with this one.
     @ivar anchor: its pid; C{moved} is called when there is another.
+    @ivar retire: called when this kernel is to give way to another.
     """
 
     _log = Logger()
@@ -79,7 +93,7 @@ class AnchorLink:
         # Where a service manager would start an anchor in place of this one.
         self._knocking: Knocking | None = None
         self._is_managed = False
-        self._refused: Callable[[str, Sequence[int]], object] | None = None
+        self._upgraded: Deferred[None] | None = None
         self.kernels = self.anchor = 0
         self.retire: Callable[[], object] = lambda: None
         self.moved: Callable[[], object] = lambda: None
@@ -255,20 +269,19 @@ class AnchorLink:
             self.secure()
             self._channel.send(message, descriptors)
 
-    def upgrade(self, argv: Sequence[str], state: int, refused: Callable[[str, Sequence[int]], object]) -> None:
+    def upgrade(self, argv: Sequence[str], state: int) -> Deferred[None]:
         """
         Have another kernel started, to which this one gives way once it has read a copy of the state.
 
         @param state: descriptor of a file with that.
-        @param refused: told why nothing comes of it, and the oldest and the newest format of the state that the other
-            reads, if it said so; otherwise C{retire} is called.
+        @return: fires just before C{retire} is called; fails with L{CannotGoOn} if nothing comes of it.
         """
         try:
             self._ask({"do": "upgrade", "argv": list(argv)}, [state])
         except OSError as error:
-            refused(str(error), ())
-        else:
-            self._refused = refused
+            return fail(CannotGoOn(str(error)))
+        self._upgraded = Deferred()
+        return self._upgraded
 
     def _send(self, message: Mapping[str, Any]) -> None:
         """Tell the anchor; one that does not hear is replaced by one that is told everything."""
@@ -416,11 +429,13 @@ class AnchorLink:
             then = self._exits.pop(message["exited"], None)
             if then is not None:
                 then(message["code"])
-        elif "refused" in message and self._refused is not None:
-            refused, self._refused = self._refused, None
-            refused(message["refused"], message.get("reads") or ())
+        elif "refused" in message and self._upgraded is not None:
+            refused, self._upgraded = self._upgraded, None
+            refused.errback(CannotGoOn(message["refused"], message.get("reads") or ()))
         elif "retire" in message:
-            self._refused = None
+            if self._upgraded is not None:
+                done, self._upgraded = self._upgraded, None
+                done.callback(None)
             self.retire()
         elif "hear" in message:
             self._hand_over(message["hear"])

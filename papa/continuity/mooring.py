@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -15,7 +16,7 @@ from papa.continuity.channel import Channel
 from papa.continuity.children import AnchoredChildren
 from papa.continuity.dump import STATE
 from papa.continuity.ledger import Ledger, read_ledger, write_ledger
-from papa.continuity.link import AnchorLink
+from papa.continuity.link import AnchorLink, CannotGoOn
 from papa.continuity.migrations import FORMAT, OLDEST_WRITTEN
 from papa.continuity.rehearsal import rehearse
 from papa.continuity.replacement import Replacement
@@ -86,48 +87,49 @@ class Mooring:
         """This kernel ends because it was told to: there shall be no other."""
         self.link.goodbye()
 
-    def give_way(self, python: str, done: Callable[[Error | None], object], retire: Callable[[], object]) -> None:
+    def give_way(self, python: str) -> Deferred[None]:
         """
-        Have another kernel started, and give way to it once it has shown that it can go on.
+        Have another kernel started, to give way to once it has shown that it can go on.
 
         @param python: to run it with; the same by default.
-        @param done: called when it has, or with why nothing comes of it; then C{retire}.
+        @return: fires just before the line has this kernel retire; fails with L{NotAllowed} if nothing comes of it.
         """
-        if self._gives_way:
-            done(NotAllowed("An upgrade is under way already"))
-            return
-        self._gives_way = True
-        command = _next_command(python)
+        return Deferred.fromCoroutine(self._give_way(_next_command(python)))
 
-        def ask(wanted: int) -> None:
-            self._format = wanted
+    async def _give_way(self, command: Sequence[str]) -> None:
+        if self._gives_way:
+            raise NotAllowed("An upgrade is under way already")
+        self._gives_way = True
+        try:
+            self._format = await self._begin_next(command)
+        except BaseException as error:
+            self._gives_way = False
+            if not isinstance(error, CannotGoOn | Error):
+                raise
+            self._log.error("papa goes on, for the next cannot: {reason}", reason=str(error))
+            raise NotAllowed(f"The next kernel cannot go on: {error}") from error
+
+    async def _begin_next(self, command: Sequence[str]) -> int:
+        """Have another kernel started, be it one that reads only an older state; the format that it reads."""
+        wanted = FORMAT
+        while True:
             state = self._written(wanted)
             try:
-                self.link.upgrade(command, state, refused)
+                upgraded = self.link.upgrade(command, state)
             finally:
                 if state != self.ledger.descriptor:
                     os.close(state)
-
-        def refused(reason: str, reads: Sequence[int]) -> None:
-            oldest, newest = reads or (FORMAT, FORMAT)
             try:
-                if max(oldest, OLDEST_WRITTEN) <= newest < self._format:
-                    ask(newest)
-                    return
-            except Error as error:
-                reason = str(error)
-            if newest < OLDEST_WRITTEN or oldest > FORMAT:
-                reason += f" (it reads formats {oldest} to {newest}; this papa writes {OLDEST_WRITTEN} to {FORMAT})"
-            self._gives_way = False
-            self._log.error("papa goes on, for the next cannot: {reason}", reason=reason)
-            done(NotAllowed(f"The next kernel cannot go on: {reason}"))
-
-        def give_way() -> None:
-            done(None)
-            retire()
-
-        self.link.retire = give_way
-        ask(FORMAT)
+                await upgraded
+                return wanted
+            except CannotGoOn as error:
+                oldest, newest = error.reads or (FORMAT, FORMAT)
+                if newest < OLDEST_WRITTEN or oldest > FORMAT:
+                    reads = f"it reads formats {oldest} to {newest}; this papa writes {OLDEST_WRITTEN} to {FORMAT}"
+                    raise CannotGoOn(f"{error} ({reads})") from error
+                if not max(oldest, OLDEST_WRITTEN) <= newest < wanted:
+                    raise
+                wanted = newest
 
     def _written(self, wanted: int) -> int:
         """The descriptor of the state in a format: of a new file if that is not the newest."""

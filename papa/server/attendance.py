@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred, fail
+
 from papa.errors import Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel
 from papa.records import Event
@@ -58,7 +60,7 @@ class Attendance:
         self._ends_with_last = ends_with_last
         self._leaving = False
         self._refusals = RefusalLog()
-        self.give_way: Callable[[str, Callable[[Error | None], object]], object] | None = None
+        self.give_way: Callable[[str], Deferred[None]] | None = None
         self._emptied: Callable[[], object] | None = None
         self.guests: set[Guest] = set()
 
@@ -116,21 +118,20 @@ class Attendance:
         self.guests.discard(guest)
         self.guests.add(successor)
 
-    def upgrade(self, python: str, done: Callable[[Error | None], object]) -> None:
+    def upgrade(self, python: str) -> Deferred[None]:
         """
         Give way to another kernel.
 
         @param python: the path of the Python to run it with; the same by default.
-        @param done: called when papa is about to give way, or with why it does not.
+        @return: fires when papa is about to give way; fails with an L{Error} that says why it does not.
         """
         if self.give_way is None:
-            done(
+            return fail(
                 NotAllowed(
                     "This kernel has no anchor, so no other can go on from it: start it with papa serve --anchor"
                 )
             )
-        else:
-            self.give_way(python, done)
+        return self.give_way(python)
 
     def exit_if_idle(self) -> bool:
         """End papa with its last connection, if it then holds nothing; whether it holds nothing now."""

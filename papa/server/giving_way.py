@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from papa.continuity.mooring import Mooring
@@ -35,19 +35,20 @@ class GivingWay:
     def on_signal(self, ignored: set[signal.Signals]) -> None:
         """Do so on SIGUSR2, unless papa was started to ignore it."""
         if signal.SIGUSR2 not in ignored:
-            signal.signal(
-                signal.SIGUSR2, lambda number, frame: self._reactor.callFromThread(self.give_way, "", lambda why: None)
-            )
+            signal.signal(signal.SIGUSR2, lambda number, frame: self._reactor.callFromThread(self._signalled))
 
-    def give_way(self, python: str, done: Callable[[Error | None], object]) -> None:
+    def _signalled(self) -> None:
+        self.give_way("").addErrback(lambda refusal: None)  # The log has it.
+
+    def give_way(self, python: str) -> Deferred[None]:
         """
         Have another kernel go on.
 
         @param python: the path of the Python to run it with; empty for the same.
-        @param done: is told why not, or L{None} if it does.
+        @return: fires just before L{leave}; fails with an L{Error} that says why this kernel goes on.
         """
         self._log.info("papa is asked to give way to another kernel")
-        self._mooring.give_way(python, done, self.leave)
+        return self._mooring.give_way(python)
 
     def leave(self) -> None:
         """Everything is written down already: let clients hear what was done for them, and end."""

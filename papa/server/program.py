@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IFileDescriptorReceiver,
@@ -221,7 +222,7 @@ class Program(Protocol):
         try:
             asked = program.read_request(box)
             if isinstance(asked, Upgrade):
-                self._upgrade(asked, box)
+                Deferred.fromCoroutine(self._upgrade(asked, box))
                 return
             answer = program.answer_box(box, (yield from self._answer(asked)))
         except Error as error:
@@ -231,8 +232,7 @@ class Program(Protocol):
             elif answer is None:
                 self.hang_up(str(error), type(error))
         except Exception:  # noqa: BLE001 - the edge: nothing may pass it
-            self._log.failure("papa failed at a request of {peer}", peer=self.peer)
-            answer = program.refusal_box(box, Error("papa itself failed at this: see its log"))
+            answer = self._failed(box)
         if answer is not None:
             self.outlet.say(boxes.serialize(answer))
             if self.outlet.full and self._open:
@@ -263,19 +263,23 @@ class Program(Protocol):
             self.transport.resumeProducing()
             self.dataReceived(b"")
 
-    def _upgrade(self, asked: Upgrade, box: Box) -> None:
+    async def _upgrade(self, asked: Upgrade, box: Box) -> None:
         """Answer when it is known whether papa gives way; then, it does."""
+        answer: Box | None
+        try:
+            await self._attendance.upgrade(asked.python)
+            answer = program.answer_box(box, program.write_answer(Upgrade, None))
+        except Error as error:
+            answer = program.refusal_box(box, error)
+        except Exception:  # noqa: BLE001 - the edge: nothing may pass it
+            answer = self._failed(box)
+        if answer is not None and self._open:
+            self.send(answer)
 
-        def done(refusal: Error | None) -> None:
-            answer = (
-                program.answer_box(box, program.write_answer(Upgrade, None))
-                if refusal is None
-                else program.refusal_box(box, refusal)
-            )
-            if answer is not None and self._open:
-                self.send(answer)
-
-        self._attendance.upgrade(asked.python, done)
+    def _failed(self, box: Box) -> Box | None:
+        """The answer to a request at which papa itself has failed."""
+        self._log.failure("papa failed at a request of {peer}", peer=self.peer)
+        return program.refusal_box(box, Error("papa itself failed at this: see its log"))
 
     def _answer(self, asked: program.Asked) -> Steps[Box]:
         own = _OWN.get(type(asked))

@@ -6,7 +6,6 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -15,7 +14,7 @@ from papa.childspec import ChildSpec, Identity
 from papa.continuity.channel import Channel
 from papa.continuity.door import knock
 from papa.continuity.knocking import AWAITED
-from papa.continuity.link import AnchorLink
+from papa.continuity.link import AnchorLink, CannotGoOn
 from papa.errors import BadRequest, LimitReached, SpawnFailed
 from tests.continuity.leftovers import TidyTestCase
 from tests.daemon.test_systemd import EnvironTestCase
@@ -232,17 +231,21 @@ class ServingTests(LinkTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_upgrade(self) -> None:
-        """It is told once why nothing comes of it, or to retire."""
-        refusals: list[tuple[str, Sequence[int]]] = []
-        retired: list[bool] = []
-        self.link.retire = lambda: retired.append(True)
-        self.link.upgrade(["python", "x"], self.file(), lambda *told: refusals.append(told))
+        """It is told once why nothing comes of it, or to retire; then who has asked knows before."""
+        happened: list[str] = []
+        self.link.retire = lambda: happened.append("retired")
+        upgraded = self.link.upgrade(["python", "x"], self.file())
         self.assertEqual(self.told(), [({"do": "upgrade", "argv": ["python", "x"]}, 1)])
         for _ in range(2):
             self.anchor.send({"refused": "no", "reads": [1, 3]})
-        self.anchor.send({"retire": True})
         self.hear()
-        self.assertEqual((refusals, retired), ([("no", [1, 3])], [True]))
+        refusal = self.failureResultOf(upgraded, CannotGoOn).value
+        self.assertEqual((str(refusal), refusal.reads), ("no", [1, 3]))
+        self.link.upgrade(["python"], self.file()).addCallback(lambda done: happened.append("upgraded"))
+        for _ in range(2):
+            self.anchor.send({"retire": True})
+        self.hear()
+        self.assertEqual(happened, ["upgraded", "retired", "retired"])
 
     def test_anchor_gone(self) -> None:
         """Another anchor is told, once it hears, of what is held by then, in order, and of children and their ends."""
@@ -289,18 +292,17 @@ class ServingTests(LinkTestCase):
         self.link.hold("a", [])
         with self.assertRaisesRegex(SpawnFailed, "Cannot start 'x': no"):
             self.link.spawn("a", _spec(), {}, ())
-        refusals: list[tuple[str, Sequence[int]]] = []
-        self.link.upgrade(["python"], self.file(), lambda *told: refusals.append(told))
-        self.assertEqual(refusals, [("no", ())])
+        refusal = self.failureResultOf(self.link.upgrade(["python"], self.file()), CannotGoOn).value
+        self.assertEqual((str(refusal), refusal.reads), ("no", ()))
 
     def test_upgrade_ends_with_the_anchor(self) -> None:
         """If the anchor goes while an upgrade is under way, nothing comes of that."""
-        refusals: list[tuple[str, Sequence[int]]] = []
-        self.link.upgrade(["python"], self.file(), lambda *told: refusals.append(told))
+        upgraded = self.link.upgrade(["python"], self.file())
         self.anchor.close()
         self.hear()
         self.reactor.advance(0)
-        self.assertEqual(refusals, [("the anchor has gone", ())])
+        refusal = self.failureResultOf(upgraded, CannotGoOn).value
+        self.assertEqual((str(refusal), refusal.reads), ("the anchor has gone", ()))
 
 
 class ManagedTests(LinkTestCase, EnvironTestCase):

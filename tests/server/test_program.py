@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ITCPTransport, IUNIXTransport
 from twisted.internet.task import Clock
@@ -40,6 +41,7 @@ from papa.commands import (
     RemoveValues,
     Set,
     TakeSocket,
+    Upgrade,
     WatchEvents,
     WatchProcesses,
     WriteProcess,
@@ -486,6 +488,10 @@ class CommandTests(SynchronousTestCase):
             caller.ask(Get(name="x"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(caller.ask(ExitIfIdle()))
+        attendance.give_way = lambda python: fail(ZeroDivisionError())
+        with self.assertRaisesRegex(Error, "^papa itself failed at this: see its log$"):
+            caller.ask(Upgrade())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class TurnTests(SynchronousTestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 
 from papa.errors import Error, LimitReached, NotAllowed
 from papa.interfaces import IKernel
@@ -61,7 +61,7 @@ class Attendance:
         self._leaving = False
         self._refusals = RefusalLog()
         self.give_way: Callable[[str], Deferred[None]] | None = None
-        self._emptied: Callable[[], object] | None = None
+        self._emptied: Deferred[None] | None = None
         self.guests: set[Guest] = set()
 
     @property
@@ -93,25 +93,25 @@ class Attendance:
             return
         if self._emptied is not None:
             emptied, self._emptied = self._emptied, None
-            emptied()
+            emptied.callback(None)
             return
         if self._ends_with_last:
             self._end("its last connection has gone")
         elif self._leaving and self._kernel.idle:
             self._end("it was asked to exit if idle")
 
-    def dismiss_all(self, reason: Error | None = None, then: Callable[[], object] = lambda: None) -> None:
+    def dismiss_all(self, reason: Error | None = None) -> Deferred[None]:
         """
         End all connections.
 
-        @param then: called once they have gone.
+        @return: fires once they have gone.
         """
         if not self.guests:
-            then()
-            return
-        self._emptied = then
+            return succeed(None)
+        emptied = self._emptied = Deferred()
         for guest in list(self.guests):
             guest.dismiss(reason)
+        return emptied
 
     def replaced(self, guest: Guest, successor: Guest) -> None:
         """Somebody goes on in another way."""

@@ -53,9 +53,8 @@ class GivingWay:
     def leave(self) -> None:
         """Everything is written down already: let clients hear what was done for them, and end."""
         self._service.give_way()
-        late = self._reactor.callLater(_FAREWELL, self._end)
-        reason = GivesWay("The kernel gives way to another: go on with that")
-        self._attendance.dismiss_all(reason, lambda: late.active() and late.reset(0))
+        gone = self._attendance.dismiss_all(GivesWay("The kernel gives way to another: go on with that"))
+        gone.addTimeout(_FAREWELL, self._reactor).addBoth(lambda gone: self._reactor.callLater(0, self._end))
 
     def _end(self) -> None:
         """End as if killed: an orderly end would close pipes, and take that for their children's doing."""

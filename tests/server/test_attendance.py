@@ -6,18 +6,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papa.commands import Set
 from papa.drivers.memory import MemoryChildren, MemorySockets
+from papa.errors import Error, GivesWay, NotAllowed
 from papa.kernel.core import Kernel
 from papa.server.attendance import Attendance
 from papa.server.eventlog import EventLog
 
 
 class Guest:
-    """A connection."""
+    """
+    A connection.
+
+    @ivar reasons: for which it was to end.
+    """
 
     peer = "somebody"
 
-    def dismiss(self) -> None:
-        """Nothing ends it here."""
+    def __init__(self) -> None:
+        self.reasons: list[Error | None] = []
+
+    def dismiss(self, reason: Error | None = None) -> None:
+        """It ends when its test wants it to."""
+        self.reasons.append(reason)
 
 
 class AttendanceTests(SynchronousTestCase):
@@ -105,3 +114,21 @@ class AttendanceTests(SynchronousTestCase):
         self.assertEqual(self.reasons, [])
         attendance.departed(self.one)
         self.assertEqual(self.reasons, ["its last connection has gone"])
+
+    def test_dismissed(self) -> None:
+        """Who ends all connections is told once the last has gone; where there is none, at once."""
+        self.assertIsNone(self.successResultOf(self.attendance.dismiss_all()))
+        self.attendance.arrived(self.one)
+        self.attendance.arrived(self.other)
+        reason = GivesWay("another goes on")
+        gone = self.attendance.dismiss_all(reason)
+        self.assertEqual((self.one.reasons, self.other.reasons), ([reason], [reason]))
+        self.attendance.departed(self.one)
+        self.assertNoResult(gone)
+        self.attendance.departed(self.other)
+        self.assertIsNone(self.successResultOf(gone))
+
+    def test_upgrade_without_an_anchor(self) -> None:
+        """Where no other can go on, that is said, with what would be right."""
+        refusal = self.failureResultOf(self.attendance.upgrade(""), NotAllowed)
+        self.assertIn("start it with papa serve --anchor", refusal.getErrorMessage())

@@ -10,73 +10,14 @@ from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
 
-from papa.childspec import ChildSpec, Identity
 from papa.continuity.channel import Channel
-from papa.continuity.door import knock
-from papa.continuity.knocking import AWAITED
 from papa.continuity.link import AnchorLink, CannotGoOn
 from papa.errors import BadRequest, LimitReached, SpawnFailed
-from tests.continuity.leftovers import TidyTestCase
-from tests.daemon.test_systemd import EnvironTestCase
+from tests.continuity.links import LinkTestCase, ServingTestCase, child_spec
 from tests.drivers.apart import apart, not_here
-from tests.drivers.contracts import spec
 
 #: A user without privileges.
 _NOBODY = 65534
-
-
-def _spec(**fields: Any) -> ChildSpec:
-    return spec("x", key="1", identity=Identity(uid=1, gid=2), **fields)
-
-
-class LinkTestCase(TidyTestCase):
-    """Tests with a line."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        ours, self.anchor = Channel.pair()
-        self.addCleanup(self.anchor.close)
-        self.addCleanup(ours.close)
-        self.reactor = MemoryReactorClock()
-        self.starts: list[int] = []
-        self.refusal: OSError | None = None
-        self.link = AnchorLink(ours, self.reactor, self.start)
-
-    def start(self, kernels: int) -> Channel:
-        """Another anchor, in place of the one that has gone."""
-        self.starts.append(kernels)
-        if self.refusal is not None:
-            raise self.refusal
-        ours, self.anchor = Channel.pair()
-        self.addCleanup(self.anchor.close)
-        self.addCleanup(ours.close)
-        return ours
-
-    def told(self) -> list[tuple[dict[str, Any], int]]:
-        """What the anchor was told since, and with how many descriptors."""
-        found = []
-        while True:
-            try:
-                received = self.anchor.receive(wait=False)
-            except BlockingIOError:
-                return found
-            assert received is not None
-            message, descriptors = received
-            found.append((message, len(descriptors)))
-            for each in descriptors:
-                os.close(each)
-
-    def file(self) -> int:
-        descriptor = os.open(os.devnull, os.O_RDONLY)
-        self.addCleanup(os.close, descriptor)
-        return descriptor
-
-    def hand_over(self, **held: int | None) -> None:
-        """Tell of what is held, each with a descriptor; the pid is that of a child."""
-        for key, pid in held.items():
-            self.anchor.send({"held": key, "pid": pid}, [self.file()])
-        self.anchor.send({"welcome": 3, "anchor": 7})
-        self.link.receive_all(self.fail)
 
 
 class TakingOverTests(LinkTestCase):
@@ -103,7 +44,7 @@ class TakingOverTests(LinkTestCase):
         self.assertEqual(len(os.listdir("/proc/self/fd")) - before, 3)
         self.link.drop("b")
         self.assertEqual(len(os.listdir("/proc/self/fd")) - before, 2)
-        self.assertEqual(self.reactor.getReaders(), [self.link])
+        self.assertEqual([reader.logPrefix() for reader in self.reactor.getReaders()], ["papa anchor"])
 
     def test_anchor_gone(self) -> None:
         """A kernel whose anchor has gone before it knew everything cannot go on."""
@@ -151,17 +92,8 @@ class TakingOverTests(LinkTestCase):
         self.assertEqual(said, [None, "ValueError: no"])
 
 
-class ServingTests(LinkTestCase):
+class ServingTests(ServingTestCase):
     """While the kernel serves."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.hand_over()
-        self.link.serve()
-        self.told()
-
-    def hear(self) -> None:
-        self.assertIsNone(self.link.doRead())
 
     def test_hold_and_drop(self) -> None:
         """What is to be held goes with its key; to drop nothing is not worth a word."""
@@ -197,16 +129,6 @@ class ServingTests(LinkTestCase):
         self.anchor.send({"hear": 55})
         self.hear()
         self.assertEqual([(message.get("key"), came) for message, came in self.told()][:1], [("a", 0)])
-
-    def test_anchor_has_just_gone(self) -> None:
-        """What is held as the anchor goes is held by the next."""
-        self.anchor.close()
-        self.link.hold("a", [self.file()])
-        self.hear()
-        self.reactor.advance(0)
-        self.anchor.send({"hear": 55})
-        self.hear()
-        self.assertEqual([message.get("key") for message, _ in self.told()], ["a", None])
 
     def test_exits(self) -> None:
         """An exit is told once to who asked, and to nobody if that is not wanted any more."""
@@ -247,135 +169,6 @@ class ServingTests(LinkTestCase):
         self.hear()
         self.assertEqual(happened, ["upgraded", "retired", "retired"])
 
-    def test_anchor_gone(self) -> None:
-        """Another anchor is told, once it hears, of what is held by then, in order, and of children and their ends."""
-        for key in ("a", "b", "c"):
-            self.link.hold(key, [self.file()])
-        for key in ("one", "two"):
-            self.anchor.send({"spawned": key, "pid": 70}, [self.file()])
-            self.link.spawn(key, _spec(), {}, [self.file()])
-        self.anchor.send({"exited": "one", "code": 3})
-        self.anchor.close()
-        self.hear()
-        self.assertEqual((self.link.logPrefix(), self.starts), ("papa anchor", []))
-        self.reactor.advance(0)
-        self.assertEqual(self.starts, [3])
-        self.link.hold("a", [self.file(), self.file()])
-        self.link.drop("b")
-        self.assertEqual(self.told(), [])
-        moves: list[int] = []
-        self.link.moved = lambda: moves.append(self.link.anchor)
-        self.anchor.send({"hear": 55})
-        self.hear()
-        adopt = {"do": "adopt", "pid": None, "code": None}
-        self.assertEqual(
-            self.told(),
-            [
-                (adopt | {"key": "a"}, 2),
-                (adopt | {"key": "c"}, 1),
-                (adopt | {"key": "one", "pid": 70, "code": 3}, 2),
-                (adopt | {"key": "two", "pid": 70}, 2),
-                ({"do": "ready"}, 0),
-            ],
-        )
-        self.assertEqual(moves, [55])
-        self.link.drop("a", "c", "one", "two")
-
-    def test_next_anchor_refused(self) -> None:
-        """If no anchor can be started it is tried again, with growing pauses; nothing that is said meanwhile fails."""
-        self.refusal = OSError("no")
-        self.anchor.close()
-        self.hear()
-        for pause, count in ((0, 1), (0.1, 2), (0.1, 2), (0.1, 3), (0.4, 4)):
-            self.reactor.advance(pause)
-            self.assertEqual(len(self.starts), count)
-        self.link.hold("a", [])
-        with self.assertRaisesRegex(SpawnFailed, "Cannot start 'x': no"):
-            self.link.spawn("a", _spec(), {}, ())
-        refusal = self.failureResultOf(self.link.upgrade(["python"], self.file()), CannotGoOn).value
-        self.assertEqual((str(refusal), refusal.reads), ("no", ()))
-
-    def test_upgrade_ends_with_the_anchor(self) -> None:
-        """If the anchor goes while an upgrade is under way, nothing comes of that."""
-        upgraded = self.link.upgrade(["python"], self.file())
-        self.anchor.close()
-        self.hear()
-        self.reactor.advance(0)
-        refusal = self.failureResultOf(upgraded, CannotGoOn).value
-        self.assertEqual((str(refusal), refusal.reads), ("the anchor has gone", ()))
-
-
-class ManagedTests(LinkTestCase, EnvironTestCase):
-    """Where a service manager has started the anchor, and starts another in its place."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.set(NOTIFY_SOCKET="/nowhere", FDSTORE="8", SYSTEMD_EXEC_PID="7")
-        self.hand_over()
-        self.link.serve()
-        # As the anchor that comes finds it.
-        message, (self.outside,) = self.anchor.receive(wait=False) or ({}, [])
-        self.assertEqual(message, {"do": "hold", "key": "door"})
-        self.link.hold("a", [self.file()])
-        self.told()
-
-    def lose_anchor(self) -> None:
-        self.anchor.close()
-        self.link.doRead()
-        self.reactor.advance(0)
-
-    def come(self) -> None:
-        """Another anchor comes, and hears."""
-        answered = knock(self.outside)
-        assert answered is not None
-        pid, self.anchor = answered
-        self.assertEqual(pid, os.getpid())
-        self.anchor.send({"hear": 9})
-        for reader in self.reactor.getReaders():
-            reader.doRead()
-        self.link.doRead()
-
-    def adopted(self) -> list[object]:
-        """What the anchor was told that it is to hold."""
-        told = [message for message, _ in self.told()]
-        self.assertEqual(told.pop(), {"do": "ready"})
-        return [message["key"] for message in told if message["do"] == "adopt"]
-
-    def test_waits_for_it(self) -> None:
-        """The kernel starts none, and tells the one that comes everything."""
-        self.lose_anchor()
-        self.come()
-        self.assertEqual((self.adopted(), self.link.anchor), (["door", "a"], 9))
-        self.reactor.advance(AWAITED)
-        self.assertEqual(self.starts, [])
-        self.link.hold("b", [self.file()])
-        self.assertEqual(self.told(), [({"do": "hold", "key": "b"}, 1)])
-
-    def test_needs_it_at_once(self) -> None:
-        """What needs an anchor waits for the one that comes."""
-        self.lose_anchor()
-        answered = knock(self.outside)
-        assert answered is not None
-        _, self.anchor = answered
-        self.anchor.send({"hear": 9})
-        self.link.secure()
-        self.assertEqual((self.adopted(), self.starts), (["door", "a"], []))
-
-    def test_none_comes(self) -> None:
-        """If none comes the kernel starts one itself, and turns to one that comes late."""
-        self.lose_anchor()
-        self.reactor.advance(AWAITED)
-        self.assertEqual(self.starts, [3])
-        self.anchor.send({"hear": 8})
-        self.link.doRead()
-        self.assertEqual(self.adopted(), ["door", "a"])
-        own = self.anchor
-        self.come()
-        self.assertEqual((self.adopted(), self.link.anchor), (["door", "a"], 9))
-        self.assertEqual(own.receive(), ({"do": "drop", "keys": ["door", "a"]}, []))
-        self.assertEqual(own.receive(), ({"do": "goodbye"}, []))
-        self.assertIsNone(own.receive())
-
 
 class SpawnTests(LinkTestCase):
     """Having children started."""
@@ -387,7 +180,9 @@ class SpawnTests(LinkTestCase):
         for code in (3, 4):
             self.anchor.send({"exited": "other", "code": code})
         self.anchor.send({"spawned": "process 1", "pid": 77}, [self.file()])
-        asked = _spec(env={"A": "\udcff"}, descriptors={64: self.file()}, listen=(("web", self.file()),), umask=0o77)
+        asked = child_spec(
+            env={"A": "\udcff"}, descriptors={64: self.file()}, listen=(("web", self.file()),), umask=0o77
+        )
         pid, handle = self.link.spawn("process 1", asked, {1: self.file()}, [self.file()])
         assert handle is not None
         os.close(handle)
@@ -403,25 +198,25 @@ class SpawnTests(LinkTestCase):
     def test_without_a_pidfd(self) -> None:
         """Where the system has no such thing, there is none."""
         self.anchor.send({"spawned": "a", "pid": 77})
-        self.assertEqual(self.link.spawn("a", _spec(), {}, ()), (77, None))
+        self.assertEqual(self.link.spawn("a", child_spec(), {}, ()), (77, None))
 
     def test_failed(self) -> None:
         """Why it does not start comes as the error that it was there; one that is no longer known as a failed start."""
         for name, expected in (("BadRequest", BadRequest), ("NewerError", SpawnFailed)):
             self.anchor.send({"failed": "a", "error": name, "message": "because"})
             with self.assertRaisesRegex(expected, "because"):
-                self.link.spawn("a", _spec(), {}, ())
+                self.link.spawn("a", child_spec(), {}, ())
 
     def test_anchor_goes(self) -> None:
         """Nobody waits for an anchor that has gone before it answered."""
-        self.link._channel._socket.shutdown(socket.SHUT_RD)
-        self.assertRaises(SpawnFailed, self.link.spawn, "a", _spec(), {}, ())
+        self.link._anchorage._channel._socket.shutdown(socket.SHUT_RD)
+        self.assertRaises(SpawnFailed, self.link.spawn, "a", child_spec(), {}, ())
 
     def test_too_many_sockets(self) -> None:
         """What cannot be sent is refused in words, and nothing is waited for."""
         listen = tuple((f"s{number}", self.file()) for number in range(260))
         with self.assertRaisesRegex(LimitReached, "too many sockets: 260"):
-            self.link.spawn("a", _spec(listen=listen), {}, ())
+            self.link.spawn("a", child_spec(listen=listen), {}, ())
         self.assertEqual(self.told(), [])
 
     def test_no_descriptor_left(self) -> None:
@@ -445,7 +240,7 @@ def _hardly_any() -> list[list[Any]]:
         anchor.send({"spawned": "a", "pid": 77}, [0])
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + free, limit[1]))
         try:
-            said: Any = link.spawn("a", _spec(env={"A": "x" * size}), {}, ())[0]
+            said: Any = link.spawn("a", child_spec(env={"A": "x" * size}), {}, ())[0]
         except LimitReached:
             said = "LimitReached"
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)

@@ -8,27 +8,25 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from papa import places
 from papa.cli.answers import print_json
 from papa.cli.failures import EXIT_FAILED, EXIT_USAGE, fail
-from papa.client.autostart import read_until_closed
+from papa.client.autostart import UMASK, served_at
 from papa.client.location import Location
 from papa.continuity.requirements import MISSING, without_anchor
 from papa.daemon import Daemon, DaemonError, signal_map
 from papa.daemon.descriptors import pipe_above
 from papa.daemon.logfile import LogFile
+from papa.errors import Unreachable
 
 if TYPE_CHECKING:
     from papa.cli import shapes
 
 __all__ = ["command"]
-
-#: As papa 1.0.6: what a kernel started in the background makes is not for others to write, nor for strangers to read.
-_UMASK: Final = 0o027
 
 
 @click.command()
@@ -102,7 +100,7 @@ def command(
     daemon = Daemon(
         target=serve,
         detach=True,
-        umask=_UMASK,
+        umask=UMASK,
         # What its children may, and how they begin, is theirs.
         prevent_core=False,
         process_ids=None,
@@ -149,11 +147,12 @@ class _Word:
         """
         os.close(self.writing)
         deadline = time.monotonic() + timeout
-        lines = read_until_closed(self._reading, timeout).decode(errors="replace").splitlines()
-        if lines and all(line.startswith("ready ") for line in lines):
-            return " and ".join(line.removeprefix("ready ") for line in lines)
-        if lines:
-            raise DaemonError(lines[-1], EXIT_FAILED)
+        try:
+            where = served_at(self._reading, timeout)
+        except Unreachable as error:
+            raise DaemonError(str(error), EXIT_FAILED) from error
+        if where:
+            return " and ".join(where)
         if time.monotonic() < deadline:
             raise DaemonError("The kernel ended as it started: see its log", EXIT_FAILED)
         # It must not come up when nobody counts on it any more.

@@ -17,11 +17,11 @@ from papa import places
 from papa.client.location import Location
 from papa.errors import NotAllowed, Unreachable
 
-__all__ = ["arguments_for", "ensure_running", "launch", "read_until_closed", "start_once"]
+__all__ = ["UMASK", "arguments_for", "ensure_running", "launch", "served_at", "start_once"]
 
 _POLL: Final = 0.05
 #: As papa 1.0.6: what a kernel started in the background makes is not for others to write, nor for strangers to read.
-_UMASK: Final = 0o027
+UMASK: Final = 0o027
 
 
 def arguments_for(location: Location) -> list[str]:
@@ -53,15 +53,18 @@ def launch(
             kernel, started = _popen(arguments, writing, environ=environ, log=log, descriptors=descriptors)
         finally:
             os.close(writing)
-        said = read_until_closed(reading, timeout)
+        try:
+            where = served_at(reading, timeout)
+        except Unreachable:
+            kernel.wait()
+            raise
     except OSError as error:
         raise Unreachable(f"Cannot start a kernel: {error}") from error
     finally:
         os.close(reading)
-    lines = said.decode(errors="replace").splitlines()
-    if not any(line.startswith("ready ") for line in lines):
-        raise _failure(kernel, lines, log, started, timeout)
-    return kernel, [line.removeprefix("ready ") for line in lines]
+    if not where:
+        raise _failure(kernel, log, started, timeout)
+    return kernel, where
 
 
 def _popen(
@@ -84,16 +87,19 @@ def _popen(
             stderr=output,
             pass_fds=(ready, *descriptors),
             start_new_session=True,
-            umask=_UMASK,
+            umask=UMASK,
         )
         return kernel, os.fstat(handle).st_size
 
 
-def read_until_closed(descriptor: int, timeout: float) -> bytes:
+def served_at(descriptor: int, timeout: float) -> list[str]:
     """
-    What comes out of a pipe before its other end is closed.
+    Where a kernel that was just started serves, as it says to whoever has started it.
 
+    @param descriptor: of the pipe that it says it to, which it closes then.
     @param timeout: how long to wait for that, in seconds.
+    @return: nothing if it has said nothing.
+    @raise Unreachable: if it has said why it does not.
     """
     said = b""
     poll = select.poll()
@@ -104,13 +110,15 @@ def read_until_closed(descriptor: int, timeout: float) -> bytes:
         if not data:
             break
         said += data
-    return said
+    lines = said.decode(errors="replace").splitlines()
+    where = [line.removeprefix("ready ") for line in lines if line.startswith("ready ")]
+    if lines and not where:
+        raise Unreachable(lines[-1])
+    return where
 
 
-def _failure(kernel: subprocess.Popen[bytes], lines: list[str], log: str, started: int, timeout: float) -> Unreachable:
-    if lines:
-        kernel.wait()
-        return Unreachable(lines[-1])
+def _failure(kernel: subprocess.Popen[bytes], log: str, started: int, timeout: float) -> Unreachable:
+    """Why a kernel that has said nothing does not serve."""
     try:
         kernel.wait(timeout=_POLL)
     except subprocess.TimeoutExpired:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from papa import parameters
@@ -41,6 +41,14 @@ class Command:
     watches: ClassVar[bool] = False
     lends: ClassVar[bool] = False
     takes: ClassVar[bool] = False
+
+    def differences(self, other: Command) -> dict[str, object]:
+        """The fields in which another command of this kind differs, with what stands in this one."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

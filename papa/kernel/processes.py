@@ -15,7 +15,6 @@ from papa.interfaces import IChild, IChildDriver, IEventObserver, ILedger, IWatc
 from papa.kernel.budget import Budget
 from papa.kernel.cursors import Cursors
 from papa.kernel.process import JOURNAL, LEFT, PROCESS, HeldProcess, spec_of
-from papa.kernel.sameness import differences
 from papa.kernel.sockets import Sockets
 from papa.kernel.watch import Reader, Watch
 from papa.names import Named, select
@@ -134,7 +133,7 @@ class Processes:
             dataclasses.replace(each, exclusive=False, watch=False, uid=None, gid=None, groups=None)
             for each in (existing.request, request)
         )
-        different = list(differences(before, after))
+        different = list(before.differences(after))
         if existing.identity != identity:
             different.append("uid, gid or groups")
         if different:

@@ -12,7 +12,6 @@ from papa.commands import ListSockets, MakeSocket, TakeSocket
 from papa.errors import AlreadyDiffers, BadRequest, LimitReached, NotFound, SocketFailed
 from papa.interfaces import IEventObserver, IHeldSocket, ILedger, ISocketDriver
 from papa.kernel.remembered import from_ledger, to_ledger
-from papa.kernel.sameness import differences
 from papa.names import Named, nearest, select
 from papa.records import Event, Lent, Socket
 
@@ -75,7 +74,7 @@ class Sockets:
         """Port 0, any port, is the same as the one that was given for it."""
         port = existing.held.port if request.port else 0
         before = dataclasses.replace(existing.request, port=port or 0)
-        different = differences(before, request)
+        different = before.differences(request)
         if different:
             listed = ", ".join(f"{field}={value}" for field, value in different.items())
             raise AlreadyDiffers(

@@ -67,8 +67,10 @@ def running_kernel(ctx: click.Context) -> Papa:
 
     @raise Unreachable: as L{open_connection} does.
     """
+    from papa.client.blocking import Papa  # As above.
+
     with open_connection(ctx):
-        return started_kernel(ctx)
+        return Papa(ctx.obj, start=False)
 
 
 def selected(connection: Asker, listing: type[Listing], names: Sequence[str], kind: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _Result = TypeVar("_Result")
 
 class Conversation:
     """
-    A client's connection to a kernel; one is started if none runs.
+    A client's connection to a kernel; one is started if none runs, unless that is not wanted.
 
     One command goes after the other, whichever thread it comes from. A watch takes the connection with it; the next
     command makes a new one.
@@ -44,14 +44,17 @@ class Conversation:
     _private: dict[Location, PrivateKernel] = {}  # noqa: RUF012 - one a process, as the settings above
     _private_lock = threading.Lock()
 
-    def __init__(self, port_or_path: int | str | None = None, connection_timeout: float | None = None) -> None:
+    def __init__(
+        self, port_or_path: int | str | None = None, connection_timeout: float | None = None, *, start: bool = True
+    ) -> None:
         """
         Connect.
 
         @param port_or_path: a port of 127.0.0.1 or the path of a Unix socket. By default what L{set_default_port} or
             L{set_default_path} said, else C{$PAPA_SOCKET}, else this user's own kernel.
         @param connection_timeout: how long to wait for a kernel, in seconds; 10 by default.
-        @raise Error: if there is no kernel and none can be started, with the reason.
+        @param start: start a kernel if none answers.
+        @raise Error: if there is no kernel, and none can be started, with the reason.
         """
         self.port_or_path = port_or_path or self._default_port_or_path
         self.connection_timeout = connection_timeout or self._default_connection_timeout
@@ -65,7 +68,7 @@ class Conversation:
         self._kernel: PrivateKernel | None = None
         self._lock = threading.RLock()
         self._closed = False
-        self._connect(start=True)
+        self._connect(start=start)
 
     def __enter__(self) -> Self:
         return self

@@ -72,6 +72,15 @@ class OneKernelTests(AutostartTestCase):
             self.assertEqual(other.get("x"), "1")
         self.assertEqual(self.log().count("papa is home"), 1)
 
+    def test_not_wanted(self) -> None:
+        """A client that is not to start one finds none, says where it looked, and is served once there is one."""
+        with self.assertRaisesRegex(Unreachable, f"^No kernel answers at {self.path}: No such file or directory$"):
+            Papa(start=False)
+        self.assertIsNone(serving_pid(self.path))
+        Papa().close()
+        with Papa(start=False) as client:
+            client.set("x", "1")
+
     def test_nobodys_child(self) -> None:
         """
         The kernel is no child of the client, not in its session, and nothing is left that had to be waited for; what it

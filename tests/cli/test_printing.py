@@ -113,7 +113,7 @@ class LineTests(SynchronousTestCase):
         self.assertNotIn("\x1b", show([out(b"a\n")]).output)
 
     @given(st.lists(st.binary(max_size=20), max_size=8))
-    @settings(derandomize=True, max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_no_bytes_act_on_a_terminal(self, pieces: list[bytes]) -> None:
         """Whatever a program prints, in whatever pieces: as many lines as it has, and no control character."""
         result = show(*([out(piece)] for piece in pieces))
@@ -183,7 +183,7 @@ class JsonTests(SynchronousTestCase):
         )
 
     @given(st.binary(max_size=50))
-    @settings(derandomize=True, max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_bytes_are_recovered(self, data: bytes) -> None:
         """With its encoding, the data of an object gives the very bytes again."""
         [line] = show([out(data)], as_json=True).stdout.splitlines()
@@ -231,7 +231,7 @@ class LastLinesTests(SynchronousTestCase):
         self.assertEqual(self.last(2, *items), [("web", b"out"), ("web", b"err\n"), ("web", b"put\n")])
 
     @given(st.lists(st.text("ab\n", min_size=1, max_size=6), max_size=8), st.integers(0, 5))
-    @settings(derandomize=True, max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_as_if_in_one_piece(self, pieces: list[str], count: int) -> None:
         """However output was cut into pieces, its last lines are the last lines of the whole."""
         whole = "".join(pieces)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -47,7 +47,6 @@ class TableTests(SynchronousTestCase):
     @given(
         st.lists(st.tuples(st.text(max_size=40), st.text(max_size=20), st.text(max_size=90)), min_size=1, max_size=4)
     )
-    @settings(derandomize=True, deadline=None)
     def test_always_fits(self, rows: list[tuple[str, str, str]]) -> None:
         """However wide it is, it fits into 40 columns, with a line for each row."""
         lines = plain([list(row) for row in rows], 40)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
@@ -931,7 +931,7 @@ class ResumptionTests(MemoryTestCase):
         self.pass_time(1)
         self.assertEqual((reader.items, reader.end), ([], "over"))
 
-    @settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60)
     @given(
         st.lists(
             st.one_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
@@ -132,7 +132,7 @@ class OpeningTests(LinkTestCase):
         self.lose()
         self.failureResultOf(self.link.greeted, ConnectionLost)
 
-    @settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100)
     @given(st.lists(st.one_of(st.binary(max_size=10), st.just(serialize(program.push_box(GREETING)))), max_size=4))
     def test_any_bytes(self, said: list[bytes]) -> None:
         """Whatever comes, nothing is raised, and there is a greeting or a reason."""

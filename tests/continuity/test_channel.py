@@ -111,7 +111,7 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(apart(_too_many), [{"key": "a"}, {}, 0, {"next": 1}])
 
     @given(st.dictionaries(st.text(), st.one_of(st.none(), st.integers(), st.text(), st.lists(st.text()))))
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_anything(self, message: dict[str, Any]) -> None:
         """Whatever JSON can say arrives as it was, also what is no text but came from a file name."""
         self.one.send(message)

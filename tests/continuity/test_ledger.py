@@ -176,7 +176,7 @@ class LedgerTests(TidyTestCase):
             Ledger(self.fail, file)
 
     @given(st.lists(st.tuples(_NAMES, _NAMES, st.one_of(st.none(), _VALUES.map(lambda value: [value]))), max_size=40))
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_like_a_dictionary(self, steps: list[tuple[str, str, list[Any] | None]]) -> None:
         """Whatever is put and removed, the next kernel finds what a dictionary would have."""
         files: list[int] = []

@@ -159,7 +159,7 @@ class SegmentsTests(TidyTestCase):
             max_size=20,
         )
     )
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_anything(self, steps: list[tuple[str, int | float]]) -> None:
         """Whatever is done in whatever order, what was not released is there."""
         self.doCleanups()

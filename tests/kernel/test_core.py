@@ -195,7 +195,7 @@ class ValueTests(SynchronousTestCase):
         kernel.remove_values(RemoveValues(names=("001",)))
         self.assertRaises(LimitReached, kernel.set, Set(name="001", value=big[1:] + "é"))
 
-    @settings(max_examples=60, derandomize=True, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=4)), max_size=20))
     def test_is_a_dictionary(self, story: list[tuple[str, str]]) -> None:
         """Whatever is set in whatever order, what is there is what a dictionary would hold."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -648,14 +648,4 @@ class ModelTests(SynchronousTestCase):
 
     def test_is_as_the_reference(self) -> None:
         """Whatever is printed, taken, acknowledged and left in whatever order, bytes, marks and holes are exact."""
-        run_state_machine_as_test(
-            JournalMachine,
-            settings=settings(
-                max_examples=60,
-                stateful_step_count=50,
-                derandomize=True,
-                deadline=None,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60, stateful_step_count=50))

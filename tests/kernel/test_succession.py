@@ -929,7 +929,7 @@ class AnythingTests(SynchronousTestCase):
         st.sampled_from([100, 5000, 1 << 20]),
         st.sampled_from(["drop-oldest", "block"]),
     )
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_each_byte_once(
         self, steps: list[tuple[object, ...]], dooms: list[int], bufsize: int, overflow: str
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -481,7 +481,7 @@ class AcknowledgeToTests(SynchronousTestCase):
 class StoreTests(SynchronousTestCase):
     """What a watcher stores before it acknowledges, over any number of watchers' lives."""
 
-    @settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60)
     @given(
         st.integers(100, 3000),
         st.lists(

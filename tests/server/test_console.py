@@ -278,7 +278,7 @@ class LineTests(SynchronousTestCase):
         self.house.clock.advance(1)
         self.assertEqual(heard(self.transport), b"Watching 1\nout:job:0.5:1\na\n] ")
 
-    @settings(max_examples=60, derandomize=True, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.integers(1, 40), max_size=12))
     def test_any_chunks(self, sizes: list[int]) -> None:
         """However a conversation is cut, it is answered the same."""
@@ -294,7 +294,7 @@ class LineTests(SynchronousTestCase):
         strip = b"\xff\xfb\x06"  # A negotiation may be answered before the lines in front of it.
         self.assertEqual(heard(answers).replace(strip, b""), heard(answer).replace(strip, b""))
 
-    @settings(max_examples=100, derandomize=True, deadline=None)
+    @settings(max_examples=100)
     @given(st.lists(st.binary(max_size=40), max_size=8))
     def test_any_bytes(self, chunks: list[bytes]) -> None:
         """No bytes raise anything; the others are served as before."""

@@ -7,7 +7,7 @@ import os
 import weakref
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import fail
@@ -895,7 +895,7 @@ class MalformedTests(SynchronousTestCase):
         self.assertLess(len(refused.reason), 1000)
         self.assertLess(len(formatEvent(logs[0])), 1000)
 
-    @settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150)
     @given(
         st.lists(
             st.one_of(

@@ -94,7 +94,7 @@ class SerializeTests(SynchronousTestCase):
         for box in ({b"": b"x"}, {b"k" * (MAX_KEY + 1): b"x"}, {b"k": b"v" * (MAX_VALUE + 1)}):
             self.assertRaises(LimitReached, serialize, box)
 
-    @settings(derandomize=True, max_examples=50)
+    @settings(max_examples=50)
     @given(BOXES)
     def test_is_what_twisted_writes(self, box: Box) -> None:
         """Twisted's AMP writes a box in the same bytes, but for the order of its keys."""
@@ -105,7 +105,7 @@ class SerializeTests(SynchronousTestCase):
 class ReadTests(SynchronousTestCase):
     """Reading."""
 
-    @settings(derandomize=True, max_examples=100)
+    @settings(max_examples=100)
     @given(st.lists(BOXES, max_size=4), st.lists(st.integers(0, 5000), max_size=8))
     def test_boxes_cut_anywhere(self, boxes: list[Box], cuts: list[int]) -> None:
         """What was written is read again, wherever the stream is cut."""
@@ -124,7 +124,7 @@ class ReadTests(SynchronousTestCase):
             read([bytes([byte]) for byte in data]), ([{b"_command": b"set", b"value": b"\0\0\xff"}], False)
         )
 
-    @settings(derandomize=True, max_examples=200)
+    @settings(max_examples=200)
     @given(HOSTILE, st.lists(st.integers(0, 2000), max_size=4))
     def test_agrees_with_twisted_on_any_bytes(self, data: bytes, cuts: list[int]) -> None:
         """Twisted's parser finds the same boxes in any bytes, and gives up at the same place."""
@@ -160,7 +160,7 @@ class ReadTests(SynchronousTestCase):
         data = b"".join(b"\0\4%b\0\0" % number.to_bytes(4, "big") for number in range(1, many))
         self.assertEqual(read([data]), ([], True))
 
-    @settings(derandomize=True, max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(BOXES)
     def test_box_within_a_value(self, box: Box) -> None:
         """A value may be a box; one that is cut off, or with something behind it, is none."""
@@ -178,7 +178,7 @@ class ReadTests(SynchronousTestCase):
 class SplitTests(SynchronousTestCase):
     """Values of any length."""
 
-    @settings(derandomize=True, max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.integers(0, 3), st.integers(-2, 2))
     def test_what_was_split_is_joined(self, full: int, beside: int) -> None:
         """A value comes back as it was, whatever its length, also where the last key is full."""

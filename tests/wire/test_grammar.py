@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,7 +34,7 @@ from papa.commands import (
 from papa.errors import BadRequest, UnknownCommand
 from papa.wire.grammar import SAYABLE, find, parse
 
-QUICK = settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=150)
 
 #: The words of version 1, and what each pair of them must go on meaning, however short they are cut.
 VERSION_1: dict[str, Any] = {

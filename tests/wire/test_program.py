@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -56,7 +56,7 @@ from papa.wire.messages import (
 from papa.wire.opening import Opening, check_greeting
 from tests.wire.reading import read_all
 
-QUICK = settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=60)
 
 names = st.text(alphabet="abZ019._@%+-", min_size=1, max_size=8)
 patterns = st.lists(st.one_of(names, st.just("*"), names.map(lambda name: f"{name}*")), max_size=3).map(tuple)

@@ -18,7 +18,7 @@ from papa.wire import messages
 from papa.wire.boxes import Box
 from papa.wire.schema import codec_of, fields_of, read_list, read_record, to_box, write_list
 
-QUICK = settings(max_examples=60, derandomize=True, deadline=None)
+QUICK = settings(max_examples=60)
 
 #: Text as papa has it: UTF-8 where it is, and every other byte as itself.
 texts = st.one_of(
@@ -154,7 +154,7 @@ class RecordTests(SynchronousTestCase):
         with self.assertRaisesRegex(BadRequest, "^port must be"):
             read_record(MakeSocket, {b"name": b"web", b"port": b"65536"})
 
-    @settings(max_examples=400, derandomize=True, deadline=None)
+    @settings(max_examples=400)
     @given(st.data())
     def test_hostile_boxes_raise_only_refusals(self, data: st.DataObject) -> None:
         """Whatever stands in the fields of a record, reading it raises a leaf of papa's errors if anything."""

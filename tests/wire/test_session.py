@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -22,7 +22,7 @@ from papa.steps import Steps, all_at_once
 from papa.visible import has_controls
 from papa.wire.session import BATCH_SIZE, Session
 
-QUICK = settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=100)
 
 GREETING = b'Papa is home. Type "help" for commands.\n> '
 STARTED = 1795246405.25

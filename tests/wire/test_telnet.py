@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papa.wire.telnet import TelnetFilter
 
-QUICK = settings(max_examples=200, derandomize=True, deadline=None)
+QUICK = settings(max_examples=200)
 
 IAC, DONT, DO, WONT, WILL, SB, IP, DM, SE = (bytes([code]) for code in (255, 254, 253, 252, 251, 250, 244, 242, 240))
 TIMING_MARK = b"\x06"

@@ -21,7 +21,7 @@ from papa.wire.text import (
     watching,
 )
 
-QUICK = settings(max_examples=150, derandomize=True, deadline=None)
+QUICK = settings(max_examples=150)
 
 #: Characters that would do something to a terminal, or to a parser of lines.
 CONTROLS = "\n\r\x00\x07\x08\x0b\x0c\x1b\x7f\x85\x9b\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\udcff"

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papa.errors import BadRequest
 from papa.wire.words import split, split_typed
 
-QUICK = settings(max_examples=200, derandomize=True, deadline=None)
+QUICK = settings(max_examples=200)
 
 tricky = st.text(alphabet="ab \\\"'=", max_size=20)
 words = st.text(alphabet="ab \\=", min_size=1, max_size=8)

@@ -13,7 +13,7 @@ from papa.names import MAX_LENGTH, Named, check_name, matches, nearest, select
 
 ALPHABET = string.ascii_letters + string.digits + "._@%+-"
 
-quick = settings(max_examples=100, derandomize=True, deadline=None)
+quick = settings(max_examples=100)
 names = st.text(alphabet="ab.1", min_size=1, max_size=4)
 
 

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papa import parameters
 from papa.errors import BadRequest
 
-quick = settings(max_examples=60, derandomize=True, deadline=None)
+quick = settings(max_examples=60)
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 limits = st.one_of(st.just(resource.RLIM_INFINITY), st.integers(min_value=0, max_value=1 << 63))
 

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papa.visible import escaped, has_controls
 
-quick = settings(max_examples=200, derandomize=True, deadline=None)
+quick = settings(max_examples=200)
 
 #: What the Unicode standard calls the explicit directional formatting characters and marks, by their names.
 DIRECTIONS = ("\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)))

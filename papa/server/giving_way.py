@@ -38,7 +38,7 @@ class GivingWay:
             signal.signal(signal.SIGUSR2, lambda number, frame: self._reactor.callFromThread(self._signalled))
 
     def _signalled(self) -> None:
-        self.give_way("").addErrback(lambda refusal: None)  # The log has it.
+        self.give_way("").addErrback(lambda refusal: refusal.trap(Error))  # The log has it.
 
     def give_way(self, python: str) -> Deferred[None]:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import select
 import socket
@@ -70,13 +71,17 @@ class Load:
 
     def await_progress(self, deadline: float) -> None:
         """
-        Wait until a value was set, and something was read, since this was called.
+        Wait until a value was set, something was read, and the service has answered, since this was called.
 
         @param deadline: by the steady clock.
         """
-        values, lines = self._score.values, self._score.lines
-        while time.monotonic() < deadline and (self._score.values == values or self._score.lines == lines):
+        before = self._done()
+        while time.monotonic() < deadline and any(map(operator.eq, before, self._done())):
             time.sleep(0.002)
+
+    def _done(self) -> tuple[int, int, int]:
+        """How much of each was done."""
+        return self._score.values, self._score.lines, self._score.connections
 
     def finish(self, timeout: float) -> None:
         """

@@ -69,6 +69,9 @@ def torture(
                 break
             chance.choice(ways)(path, score, chance)
             tell(score)
+        else:
+            # The kernel that has come last serves, too; and something was tried, however busy the machine is.
+            load.await_progress(time.monotonic() + _PATIENCE)
         load.finish(_PATIENCE)
     return score
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 from papa.continuity.log import encoded
 from tests.support import PATIENCE, KernelTestCase, limited_to, script
@@ -22,6 +23,8 @@ class DoctorTests(KernelTestCase):
 
     def test_all_is_well(self) -> None:
         """With a kernel everything is ok, and the kernel tells what it holds and may open."""
+        # Where the tests are run from need not be there.
+        self.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
         kernel = self.serve()
         found = self.findings()
         self.assertEqual({level for each in found.values() for level, _, _ in each} - {"ok"}, set(), found)

@@ -196,6 +196,9 @@ def _stop_and_kill(path: str, score: Score, chance: random.Random) -> None:
     if pid is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(0.05)
-            os.kill(pid, signal.SIGKILL)
+            try:
+                time.sleep(0.05)
+            finally:
+                # Also if the ordeal is told to end just now: a kernel that stands still would never hear of that.
+                os.kill(pid, signal.SIGKILL)
             score.killed("stopped and killed")

@@ -106,7 +106,8 @@ class RemoteWatch(RemoteStream[Item]):
 
     def _begun(self, watching: Watching) -> None:
         for name, reading in list(self._readings.items()):
-            if reading.ended and watching.processes.get(name) != reading.invocation:
+            # Of an end that is not to come again nobody can tell the kernel, nor need anybody.
+            if reading.end_received and watching.processes.get(name) != reading.invocation:
                 self._note(name, reading, known=True)
         for name, invocation in watching.processes.items():
             self._reading(name, invocation)

@@ -728,6 +728,21 @@ class ResumptionTests(MemoryTestCase):
         self.assertTrue(self.successResultOf(noted))
         self.assertEqual(reader.data, b"new")
 
+    def test_end_of_what_was_removed(self) -> None:
+        """Nobody waits for the kernel to take note of the end of a process that was removed meanwhile."""
+        for options in ({}, {"cursor": "ship"}):
+            self.start().exit(5)
+            other = self.start("other")
+            reader = self.read("job", "other", acknowledging=False, **options)
+            self.papa.cut()
+            self.papa.kernel.perform(RemoveProcesses(names=("job",)))
+            self.pass_time(1)
+            self.assertTrue(self.successResultOf(reader.watch.acknowledge(reader.items[0])))
+            other.exit(0)
+            reader.watch.acknowledge(reader.items[-1])
+            self.pass_time(0)
+            self.assertEqual((len(reader.items), reader.end), (2, "over"))
+
     def test_end_comes_once(self) -> None:
         """An end that has come and was not taken before the connection was lost does not come again."""
         for cursor in ("", "ship"):

@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from papa.client.deferred import RemoteKernel, RemoteWatch, connect
 from papa.client.interfaces import IRemoteKernel
-from papa.commands import Get, ListProcesses, ListValues, MakeProcess, RemoveProcesses, Set
+from papa.commands import Get, ListProcesses, ListValues, MakeProcess, RemoveCursors, RemoveProcesses, Set
 from papa.drivers.memory import MemoryChild
 from papa.errors import (
     AlreadyDiffers,
@@ -34,6 +34,7 @@ from papa.errors import (
     Unreachable,
     Unsayable,
 )
+from papa.kernel import cursors
 from papa.records import Closed, Hole, Item, Output
 from papa.testing import MemoryKernel
 
@@ -440,6 +441,42 @@ class WatchTests(MemoryTestCase):
         self.pass_time(0)
         self.assertIsInstance(reader.end, NotFound)
 
+    def test_one_of_two_is_not_found(self) -> None:
+        """A watch of something that is there and something that is not does not begin."""
+        self.start("a")
+        reader = self.read("a", "nothing")
+        self.pass_time(0)
+        self.assertIsInstance(reader.end, NotFound)
+
+    def test_no_room(self) -> None:
+        """A watch that the kernel has no room for fails at once."""
+        self.patch(cursors, "_MOST", 0)
+        reader = self.read(cursor="ship")
+        self.pass_time(0)
+        self.assertIsInstance(reader.end, LimitReached)
+
+    def test_output_acknowledged(self) -> None:
+        """Nobody waits for the kernel to take note of output."""
+        self.start().print(b"x")
+        reader = self.read("job", acknowledging=False)
+        self.papa.deaf = True
+        self.assertTrue(self.successResultOf(reader.watch.acknowledge(reader.items[0])))
+        self.papa.deaf = False
+        self.papa.cut()
+        self.pass_time(1)
+
+    def test_item_of_another_watch(self) -> None:
+        """An item that another watch has given acknowledges nothing that this one has not."""
+        other, child = self.start("other"), self.start()
+        watch = self.kernel.watch_processes("other", "job")
+        taken = Deferred.fromCoroutine(watch.__anext__())
+        other.print(b"x")
+        child.print(b"precious")
+        self.assertEqual(self.successResultOf(taken).name, "other")
+        observer = self.read("job", observe=True)
+        watch.acknowledge(observer.items[0])
+        self.assertEqual(self.read("job", observe=True).data, b"precious")
+
     def test_nothing_happens_before_it_is_read(self) -> None:
         """A watch that is never read makes no connection, and can be stopped."""
         self.start()
@@ -561,7 +598,7 @@ class WatchTests(MemoryTestCase):
             child.print(b"%04d" % number * 2500)
         found = self.successResultOf(first).data
         self.assertTrue(child.paused)
-        self.assertLess(watch._waiting_bytes, 600_000)
+        self.assertLess(sum(len(item.data) for item, _ in watch._items if isinstance(item, Output)), 600_000)
         while len(found) < 4_000_000:
             item = self.result(watch.__anext__())
             found += item.data
@@ -617,6 +654,15 @@ class ResumptionTests(MemoryTestCase):
         self.assertEqual(Reader(other.watch_processes("job")).data, b"two")
         other.close()
         self.pass_time(0)
+
+    def test_not_acknowledged(self) -> None:
+        """What comes again and was not acknowledged before is not acknowledged now."""
+        self.start().print(b"precious")
+        reader = self.read("job", acknowledging=False)
+        self.papa.cut()
+        self.pass_time(1)
+        self.assertEqual(reader.data, b"precious")
+        self.assertEqual(self.read("job", observe=True).data, b"precious")
 
     def test_end_acknowledged_again(self) -> None:
         """So is that of an end, if it was lost; the watch is then over, and the process forgotten."""
@@ -728,6 +774,20 @@ class ResumptionTests(MemoryTestCase):
         self.assertTrue(self.successResultOf(noted))
         self.assertEqual(reader.data, b"new")
 
+    def test_end_of_what_was_made_again_on_this_connection(self) -> None:
+        """So it does when the other process joins before the kernel could have answered."""
+        self.start("job.1").exit(5)
+        reader = self.read("job.*", cursor="ship", acknowledging=False)
+        self.papa.deaf = True
+        noted = reader.watch.acknowledge(reader.items[0])
+        self.papa.kernel.perform(RemoveProcesses(names=("job.1",)))
+        self.start("job.1").print(b"new")
+        self.assertTrue(self.successResultOf(noted))
+        self.papa.deaf = False
+        self.papa.cut()
+        self.pass_time(1)
+        self.assertEqual(reader.data, b"new")
+
     def test_end_of_what_was_removed(self) -> None:
         """Nobody waits for the kernel to take note of the end of a process that was removed meanwhile."""
         for options in ({}, {"cursor": "ship"}):
@@ -742,6 +802,17 @@ class ResumptionTests(MemoryTestCase):
             reader.watch.acknowledge(reader.items[-1])
             self.pass_time(0)
             self.assertEqual((len(reader.items), reader.end), (2, "over"))
+
+    def test_end_acknowledged_twice(self) -> None:
+        """All who acknowledge an end learn when the kernel knows."""
+        self.start().exit(5)
+        reader = self.read("job", acknowledging=False)
+        self.papa.deaf = True
+        noted = [reader.watch.acknowledge(reader.items[0]) for _ in range(3)]
+        self.papa.deaf = False
+        self.papa.cut()
+        self.pass_time(1)
+        self.assertEqual([self.successResultOf(each) for each in noted], [True, True, True])
 
     def test_end_comes_once(self) -> None:
         """An end that has come and was not taken before the connection was lost does not come again."""
@@ -799,12 +870,59 @@ class ResumptionTests(MemoryTestCase):
             self.pass_time(1)
             self.assertEqual((reader.end, self.papa.kernel.idle), ("over", True))
 
+    def test_cursor_without_names(self) -> None:
+        """A cursor that was given no names goes on with all processes, those too that have been made meanwhile."""
+        child = self.start("a")
+        reader = self.read(cursor="ship")
+        child.print(b"one ")
+        self.papa.cut()
+        child.print(b"two ")
+        self.start("b").print(b"three")
+        self.pass_time(1)
+        self.assertEqual((reader.data, reader.end), (b"one two three", None))
+
+    def test_cursor_with_a_pattern_and_a_name_that_was_removed(self) -> None:
+        """When a name is gone the patterns are watched on, though they match nothing yet."""
+        child = self.start("a")
+        reader = self.read("a", "job.*", cursor="ship")
+        self.papa.cut()
+        self.remove("a", child)
+        self.pass_time(1)
+        self.start("job.1").print(b"x")
+        self.assertEqual((reader.data, reader.end), (b"x", None))
+
+    def test_cursor_with_a_name_that_has_another_process(self) -> None:
+        """A name that is done with is not asked for again, though another process has it by now."""
+        self.start("a").exit(0)
+        child = self.start("b")
+        reader = self.read("a", "b", cursor="ship")
+        self.papa.cut()
+        self.start("a").print(b"not watched")
+        child.print(b"watched")
+        self.pass_time(1)
+        self.assertEqual((reader.data, reader.end), (b"watched", None))
+
+    def test_no_room_for_a_moment(self) -> None:
+        """A watch that the kernel has no room to go on with goes on soon after there is some."""
+        child = self.start()
+        reader = self.read("job", cursor="ship")
+        child.print(b"one ")
+        self.papa.cut()
+        self.papa.kernel.perform(RemoveCursors(names=("ship",)))
+        full = self.patch(cursors, "_MOST", 0)
+        child.print(b"two")
+        self.pass_time(A_WHILE)
+        self.assertEqual((reader.data, reader.end), (b"one ", None))
+        full.restore()
+        self.pass_time(0.1)
+        self.assertEqual(reader.data, b"one two")
+
     def test_what_is_over_is_forgotten(self) -> None:
         """A watch of many short processes keeps nothing of those that have ended."""
         reader = self.read("job.*", cursor="ship")
         for number in range(50):
             self.start(f"job.{number}").exit(0)
-        self.assertEqual((len(reader.items), len(reader.watch._readings)), (50, 0))
+        self.assertEqual((len(reader.items), len(reader.watch._readings), len(reader.watch._done)), (50, 0, 0))
 
     def test_end_acknowledged_and_the_answer_lost(self) -> None:
         """If the kernel got it and only its answer was lost, the watch is over as well."""
@@ -842,6 +960,19 @@ class ResumptionTests(MemoryTestCase):
         child.print(b"x")
         self.pass_time(1)
         self.assertEqual((reader.data, reader.end), (b"x", None))
+        self.papa.cut()
+        self.remove("b", child)
+        self.pass_time(1)
+        self.assertIsInstance(reader.end, NotFound)
+
+    def test_one_is_done_and_one_removed(self) -> None:
+        """Nor is a reader left in the dark when the end of another process was acknowledged."""
+        self.start("a").exit(0)
+        child = self.start("b")
+        reader = self.read("a", "b", acknowledging=False)
+        self.papa.mute = True
+        reader.watch.acknowledge(reader.items[0])
+        self.papa.mute = False
         self.papa.cut()
         self.remove("b", child)
         self.pass_time(1)
@@ -888,6 +1019,35 @@ class ResumptionTests(MemoryTestCase):
         watch.acknowledge(old)
         watch.acknowledge(end)
         self.assertEqual(self.read("job").data, b"new")
+
+    def test_old_items_acknowledge_nothing_that_was_given(self) -> None:
+        """Nor can it acknowledge what the reader has by now, nor an old end the end of another."""
+        child = self.start("job.1")
+        reader = self.read("job.*", cursor="ship", acknowledging=False)
+        child.print(b"old output")
+        child.exit(1)
+        self.papa.kernel.perform(RemoveProcesses(names=("job.1",)))
+        child = self.start("job.1")
+        child.print(b"new")
+        child.exit(2)
+        for item in reader.items[:2]:
+            self.assertTrue(self.successResultOf(reader.watch.acknowledge(item)))
+        self.assertEqual(reader.data, b"old outputnew")
+        self.assertEqual(self.result(self.kernel.list_cursors())["ship"].marks, {"job.1": 0})
+
+    def test_items_of_what_is_forgotten(self) -> None:
+        """What has come of a process is given also when another has its name by then."""
+        child = self.start("job.1")
+        watch = self.kernel.watch_processes("job.*", cursor="ship")
+        taken = Deferred.fromCoroutine(watch.__anext__())
+        for text in (b"one", b"two"):
+            child.print(text)
+        child.exit(1)
+        self.successResultOf(taken)
+        self.papa.kernel.perform(RemoveProcesses(names=("job.1",)))
+        self.start("job.1").print(b"three")
+        reader = Reader(watch)
+        self.assertEqual(reader.data, b"twothree")
 
     def test_another_kernel(self) -> None:
         """A kernel that was replaced has lost what was watched: the reader gets what had come, and is told."""

@@ -120,7 +120,6 @@ class RemoteWatch(RemoteStream[Item]):
             self._note(name, reading, known=True)
             reading = None
         if reading is None:
-            self._done.discard(name)
             reading = self._readings[name] = _Reading(invocation)
         return reading
 

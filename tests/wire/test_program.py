@@ -41,7 +41,7 @@ from papa.commands import (
 )
 from papa.errors import BadRequest, Error, LimitReached, NotAllowed, UnknownCommand, Unreachable, Unsayable
 from papa.records import Closed, Hole, Lent, Output, Process, Socket
-from papa.wire import program
+from papa.wire import boxes, program
 from papa.wire.boxes import MAX_REQUEST, MAX_VALUE, Box, serialize
 from papa.wire.messages import (
     PROTOCOL_VERSION,
@@ -279,6 +279,15 @@ class RequestTests(SynchronousTestCase):
         with self.assertRaisesRegex(LimitReached, "^'set' with more than 64 MiB in all its fields$"):
             program.request_bytes(Set(name="x", value="v" * MAX_REQUEST), 1)
 
+    def test_just_not_too_large(self) -> None:
+        """The largest request that a kernel takes is sent."""
+        command = Set(name="x", value="y")
+        (box,) = read_all(program.request_bytes(command, 1))
+        self.patch(boxes, "MAX_REQUEST", boxes.size(box))
+        self.assertEqual(asked(command), command)
+        self.patch(boxes, "MAX_REQUEST", boxes.size(box) - 1)
+        self.assertRaises(LimitReached, program.request_bytes, command, 1)
+
     def test_half_characters(self) -> None:
         """A text that no bytes stand for is refused before it is sent."""
         self.assertRaises(Unsayable, program.request_bytes, Set(name="x", value="\ud800"), 1)
@@ -354,11 +363,14 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(answered(ListValues(), values, 2), (values, ListValues(after="b")))
         self.assertEqual(answered(ListValues(), values, 3), (values, None))
         self.assertEqual(answered(ListValues(), {}, 3), ({}, None))
+        self.assertEqual(answered(ListValues(), {"a": "x"}, 1), ({"a": "x"}, ListValues(after="a")))
+        self.assertNotIn(b"more", program.write_answer(ListValues, {"a": "x"}))
 
     def test_never_more_than_was_wanted(self) -> None:
         """The rest of a list that is to be of so many things is of as many less as have come."""
         values = {"a": "x", "b": "y"}
         self.assertEqual(answered(ListValues(most=5), values, 2), (values, ListValues(after="b", most=3)))
+        self.assertEqual(answered(ListValues(most=3), values, 2), (values, ListValues(after="b", most=1)))
         self.assertEqual(answered(ListValues(most=2), values, 2), (values, None))
 
     def test_watching(self) -> None:
@@ -366,6 +378,13 @@ class AnswerTests(SynchronousTestCase):
         watching = Watching(watch=3, count=1, processes={"job": "12@1.5"})
         (box,) = read_all(serialize({b"watch": b"3", b"count": b"1"} | {b"processes": _mapping("job", "12@1.5")}))
         self.assertEqual(program.read_answer(WatchProcesses(), box), watching)
+
+    def test_lent_without_a_descriptor(self) -> None:
+        """Something lent that says of no descriptor has none that could have come."""
+        process = Process(name="x", args=("x",), pid=1, running=True, started=0.0, uid=0, gid=0)
+        box = program.write_answer(LendProcess, Lent(record=process, descriptor=5))
+        del box[b"descriptor"]
+        self.assertEqual(program.read_answer(LendProcess(name="x"), box).descriptor, -1)
 
     def test_every_refusal_keeps_its_class(self) -> None:
         """A refusal comes as the same leaf of the tree, with its sentence."""
@@ -381,7 +400,13 @@ class AnswerTests(SynchronousTestCase):
         """A sentence that is too long for a box keeps its beginning and its end."""
         box = program.refusal_box({b"_ask": b"7"}, BadRequest("begin" + "x" * 200_000 + "end"))
         assert box is not None
-        self.assertRegex(serialize(box).decode(), r"beginx{100,3000} \.\.\. x{100,3000}end")
+        self.assertRegex(box[b"_error_description"].decode(), r"^beginx{2043} \.\.\. x{2045}end$")
+
+    def test_refusals_that_just_fit_are_said_whole(self) -> None:
+        """Of a sentence that is as long as one may be nothing is left out."""
+        box = program.refusal_box({b"_ask": b"7"}, BadRequest("x" * 4096))
+        assert box is not None
+        self.assertEqual(box[b"_error_description"], b"x" * 4096)
 
     def test_a_refusal_of_a_later_kernel(self) -> None:
         """A code that is not known is a refusal all the same."""

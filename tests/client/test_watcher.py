@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papa import Error, Papa, ProcessOutput, Watcher
 from papa.client.progress import Progress, behind
 from papa.commands import ListProcesses, WatchProcesses
-from papa.records import Closed, Hole, Output
+from papa.records import Closed, Hole, Output, Process
 from papa.wire import schema
 from papa.wire.messages import Acknowledge, Watching
 from tests.client.sharing import SharedKernelTestCase, is_readable, read_to_end, read_until, wait_readable
@@ -330,6 +330,13 @@ class AcknowledgeTests(WatcherTestCase):
         self.echo("two")
         self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"two\n")
 
+    def test_block_acknowledges(self) -> None:
+        """So does leaving a block."""
+        with self.watch("echo") as watcher:
+            watcher.read()
+        self.echo("two")
+        self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"two\n")
+
     def test_failure_is_no_acknowledgement(self) -> None:
         """A block that ends in an exception has not stored what it read: it comes again."""
         with self.assertRaises(ZeroDivisionError), self.watch("echo") as watcher:
@@ -476,21 +483,27 @@ class LostConnectionTests(PlayedTestCase):
             self.begin(partner)
             rest[1](partner)
 
-        folder = tempfile.mkdtemp(prefix="papa-test-")
-        self.addCleanup(shutil.rmtree, folder)
-        path = os.path.join(folder, "s")
-        self.addCleanup(PlayedKernel(first, second, path=path).end)
-        self.addCleanup(self.told.set)
-        watcher = Papa(path).watch_processes(cursor="ship")
+        watcher = self.reach(first, second).watch_processes(cursor="ship")
         self.addCleanup(watcher._abandon)
         self.assertEqual(watcher.read_items(), [self.ONE])
         return watcher
 
+    def reach(self, *parts: Callable[[Partner], None]) -> Papa:
+        """A client to whose connections this is played."""
+        folder = tempfile.mkdtemp(prefix="papa-test-")
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "s")
+        self.addCleanup(PlayedKernel(*parts, path=path).end)
+        self.addCleanup(self.told.set)
+        return Papa(path)
+
     @staticmethod
-    def begin(partner: Partner) -> None:
-        """Hear a request to watch, and answer it."""
-        begun = schema.to_box(Watching(watch=7, count=1, processes={}))
-        partner.say(partner.answer_with(partner.hear()[1], begun))
+    def begin(partner: Partner, **processes: str) -> tuple[str, ...]:
+        """Hear a request to watch, answer it with the invocations of these, and say for what it asked."""
+        asked, box = partner.hear()
+        assert isinstance(asked, WatchProcesses)
+        partner.say(partner.answer_with(box, schema.to_box(Watching(watch=7, count=1, processes=processes))))
+        return asked.names
 
     def wait_ready(self, watcher: Watcher) -> None:
         wait_readable(watcher)
@@ -549,3 +562,39 @@ class LostConnectionTests(PlayedTestCase):
         self.told.set()
         self.wait_ready(watcher)
         self.assertEqual(watcher.read_items(), [self.TWO])
+
+    def test_silent_process(self) -> None:
+        """A process that had printed nothing when the connection was lost is watched on."""
+
+        def first(partner: Partner) -> None:
+            partner.say(GREETING)
+            self.begin(partner, job="7@0.5")
+
+        def second(partner: Partner) -> None:
+            partner.say(GREETING)
+            job = Process(name="job", args=("x",), pid=7, running=True, started=0.5, uid=0, gid=0)
+            partner.say(partner.answer(partner.hear()[1], {"job": job}, ListProcesses))
+            self.assertEqual(self.begin(partner, job="7@0.5"), ("job",))
+            partner.say(push(self.ONE, 7))
+            partner.hear()
+
+        watcher = self.reach(first, second).watch_processes("j*")
+        self.addCleanup(watcher._abandon)
+        self.assertEqual(watcher.read_items(), [])
+        self.assertEqual(watcher.read_items(), [self.ONE])
+
+    def test_nothing_left(self) -> None:
+        """Where the next kernel holds nothing of what was watched, the read that finds that out says so."""
+
+        def first(partner: Partner) -> None:
+            partner.say(GREETING)
+            self.begin(partner, job="7@0.5")
+
+        def second(partner: Partner) -> None:
+            partner.say(GREETING)
+            partner.say(partner.answer(partner.hear()[1], {}, ListProcesses))
+            partner.hear()
+
+        client = self.reach(first, second)
+        self.addCleanup(client.close)
+        self.assertIsNone(client.watch_processes("job").read_items())

@@ -121,7 +121,7 @@ class _Filling:
         return self._command(**self._values)
 
     def _read_rest(self, name: str, parameter: Parameter) -> None:
-        if parameter.role is Role.ARGV or (parameter.role is Role.NAMES and self._rest):
+        if parameter.role in (Role.ARGV, Role.NAMES):
             self._values[name] = tuple(self._rest)
         elif parameter.role is Role.TEXT and self._rest:
             self._values[name] = parameter.parse(" ".join(self._rest))

@@ -234,6 +234,7 @@ class FieldTests(SynchronousTestCase):
             "backlog, family, host, interface, path, port, reuseport, type, umask; did you mean 'port'?",
         )
         self.assertIn("env.NAME", refusal_of("make process x output=1m prog"))
+        self.assertIn("port.a is no option of make socket", refusal_of("make socket x port.a=1"))
 
     def test_wrong_values(self) -> None:
         """A value that an option cannot have is refused with one that it can."""
@@ -261,6 +262,11 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(process("m p x uid=5 -- a=b uid=6").args, ("a=b", "uid=6"))
         self.assertEqual(process("m p x -- --").args, ("--",))
 
+    def test_no_end_of_options(self) -> None:
+        """Where no program follows C{--} is a word like any other."""
+        self.assertEqual(parse("w p follow=0 -- a"), WatchProcesses(names=("--", "a"), follow=False))
+        self.assertEqual(refusal_of("m s x port=1 --"), "'--' is too much: see help make socket")
+
     def test_program_with_an_equals_sign(self) -> None:
         """A path with an equals sign is no option."""
         self.assertEqual(process("m p x /opt/v=1/bin a").args, ("/opt/v=1/bin", "a"))
@@ -283,6 +289,12 @@ class QuoteTests(SynchronousTestCase):
     def test_program_quotes_an_option(self) -> None:
         """Quotes around an option that could not hold any are taken off."""
         self.assertEqual(process('m p x bufsize="10" uid="www" prog').uid, "www")
+        self.assertIn("interface= needs the name", refusal_of('m s x interface=""'))
+
+    def test_program_opens_a_quote(self) -> None:
+        """A quote that is not closed is part of the value."""
+        for value in ('"', '"lo', 'lo"'):
+            self.assertEqual(parse(f"m s x interface={value}"), MakeSocket(name="x", interface=value))
 
     def test_person_quotes(self) -> None:
         """A person's quotes hold words together, and are taken off."""

@@ -185,7 +185,6 @@ class Watcher:
     def _resume(self) -> None:
         """Go on where another kernel goes on from the one that was lost."""
         lost, self.connection = self._open(), None
-        self._need_ack = False
         self.connection = self.papa_object.resume(lost, lambda found: self._progress.left(found.ask(ListProcesses())))
         if self.connection is not None:
             self._progress.began(self.connection.watched)

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from papa.client.blocking import Papa
 from papa.client.deferred import RemoteEvents
 from papa.client.watcher import EventReader
-from papa.errors import BadRequest, ConnectionLost, TooOld
+from papa.commands import WatchEvents
+from papa.errors import BadRequest, ConnectionLost, Error, TooOld
 from papa.records import Happened
 from papa.testing import MemoryKernel, result_of
 from papa.wire import schema
@@ -165,6 +166,9 @@ class BlockingTests(PlayedTestCase):
 
     EVENTS = tuple(Happened(number=number, kind="value-set", name="x", timestamp=1.0) for number in (1, 2))
 
+    def setUp(self) -> None:
+        self.requests: list[object] = []
+
     def reader(self, *parts: Callable[[Partner], None], follow: bool) -> EventReader:
         """A reader, and what is played to it on one connection after the other once it has begun."""
 
@@ -172,7 +176,9 @@ class BlockingTests(PlayedTestCase):
             def play(partner: Partner) -> None:
                 partner.say(GREETING)
                 begun = schema.to_box(Watching(watch=7, count=1, processes={}))
-                partner.say(partner.answer_with(partner.hear()[1], begun))
+                asked, box = partner.hear()
+                self.requests.append(asked)
+                partner.say(partner.answer_with(box, begun))
                 part(partner)
 
             return play
@@ -201,6 +207,16 @@ class BlockingTests(PlayedTestCase):
     def test_that_was_all(self) -> None:
         """One that was not ends."""
         self.assertEqual(list(self.reader(self.end, follow=False)), [])
+        self.assertEqual(self.reader(self.end, follow=False).read(), [])
+
+    def test_closed(self) -> None:
+        """A block closes it; then there is nothing to select on, or to read."""
+        with self.reader(self.listen, follow=True) as reader:
+            self.assertGreaterEqual(reader.fileno(), 0)
+        for ask in (reader.fileno, reader.read):
+            with self.assertRaisesRegex(Error, "^This reader of events is closed$"):
+                ask()
+        reader.close()
 
     def tell(self, event: Happened) -> Callable[[Partner], None]:
         return lambda partner: partner.say(push(event, 7))
@@ -222,4 +238,5 @@ class BlockingTests(PlayedTestCase):
 
         following = iter(self.reader(*map(self.tell, self.EVENTS), follow=True))
         self.assertEqual([next(following), next(following)], list(self.EVENTS))
+        self.assertEqual(self.requests[1], WatchEvents(since=1, follow=True))
         self.assertEqual(list(self.reader(self.tell(self.EVENTS[0]), last, follow=False)), list(self.EVENTS))

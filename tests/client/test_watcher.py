@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papa import Error, Papa, ProcessOutput, Watcher
 from papa.client.progress import Progress, behind
 from papa.commands import ListProcesses, WatchProcesses
+from papa.errors import ConnectionLost
 from papa.records import Closed, Hole, Output, Process
 from papa.wire import schema
 from papa.wire.messages import Acknowledge, Watching
@@ -327,6 +328,7 @@ class AcknowledgeTests(WatcherTestCase):
         watcher = self.watch("echo")
         watcher.read()
         watcher.close()
+        watcher.acknowledge()
         self.echo("two")
         self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"two\n")
 
@@ -343,6 +345,7 @@ class AcknowledgeTests(WatcherTestCase):
             watcher.read()
             raise ZeroDivisionError
         self.assertFalse(watcher)
+        watcher.acknowledge()
         self.assertEqual(read_until(self.watch("echo"), lambda data: data.endswith(b"\n")), b"one\n")
 
     def test_observer_takes_nothing(self) -> None:
@@ -400,7 +403,10 @@ class ConnectionTests(WatcherTestCase):
         """A watcher that waits for nothing more ends its connection; the client makes another."""
         self.make_echo()
         watcher = self.watch("echo")
+        connection = watcher.connection
+        assert connection is not None
         watcher.close()
+        self.assertEqual(connection.fileno(), -1)
         self.assertIsNone(self.client.fileno())
         self.assertEqual(self.client.list_values(), {})
 
@@ -598,3 +604,17 @@ class LostConnectionTests(PlayedTestCase):
         client = self.reach(first, second)
         self.addCleanup(client.close)
         self.assertIsNone(client.watch_processes("job").read_items())
+
+    def test_lost_as_it_is_closed(self) -> None:
+        """Whoever closes a watcher is told that what was read could not be acknowledged; it is closed all the same."""
+
+        def part(partner: Partner) -> None:
+            partner.say(GREETING)
+            self.begin(partner)
+            partner.say(push(self.ONE, 7))
+
+        watcher = self.reach(part).watch_processes(cursor="ship")
+        self.assertEqual(watcher.read_items(), [self.ONE])
+        self.assertRaises(ConnectionLost, watcher.close)
+        self.assertFalse(watcher)
+        watcher.close()

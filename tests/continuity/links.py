@@ -29,17 +29,20 @@ class LinkTestCase(TidyTestCase):
         self.addCleanup(ours.close)
         self.reactor = MemoryReactorClock()
         self.starts: list[int] = []
+        self.says: list[dict[str, Any]] = []
         self.refusal: OSError | None = None
         self.link = AnchorLink(ours, self.reactor, self.start)
 
     def start(self, kernels: int) -> Channel:
-        """Another anchor, in place of the one that has gone."""
+        """Another anchor, in place of the one that has gone; it says C{says} at once."""
         self.starts.append(kernels)
         if self.refusal is not None:
             raise self.refusal
         ours, self.anchor = Channel.pair()
         self.addCleanup(self.anchor.close)
         self.addCleanup(ours.close)
+        for message in self.says:
+            self.anchor.send(message)
         return ours
 
     def told(self) -> list[tuple[dict[str, Any], int]]:
@@ -67,6 +70,12 @@ class LinkTestCase(TidyTestCase):
             self.anchor.send({"held": key, "pid": pid}, [self.file()])
         self.anchor.send({"welcome": 3, "anchor": 7})
         self.link.receive_all(self.fail)
+
+    def lose_anchor(self) -> None:
+        """The anchor goes, and that is heard."""
+        self.anchor.close()
+        self.hear()
+        self.reactor.advance(0)
 
     def hear(self) -> None:
         """Hear all that has come."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import socket
+import threading
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -15,6 +17,7 @@ from papa.continuity.link import AnchorLink, CannotGoOn
 from papa.errors import BadRequest, LimitReached, SpawnFailed
 from tests.continuity.links import LinkTestCase, ServingTestCase, child_spec
 from tests.drivers.apart import apart, not_here
+from tests.support import PATIENCE
 
 #: A user without privileges.
 _NOBODY = 65534
@@ -39,6 +42,7 @@ class TakingOverTests(LinkTestCase):
         self.hand_over(a=None, b=None)
         os.close(self.link.take("b")[0])
         self.link.serve()
+        self.assertEqual(self.link.take("a"), ())
         self.assertEqual(self.told(), [({"do": "drop", "keys": ["a"]}, 0), ({"do": "ready"}, 0)])
         # Those of the test, and what the next anchor would be given of what was taken.
         self.assertEqual(len(os.listdir("/proc/self/fd")) - before, 3)
@@ -51,6 +55,20 @@ class TakingOverTests(LinkTestCase):
         self.anchor.send({"held": "a", "pid": None}, [self.file()])
         self.anchor.close()
         self.assertRaises(ConnectionError, self.link.receive_all, self.fail)
+
+    def test_door_of_the_kernel_before(self) -> None:
+        """Nobody knocks any more at the door of a kernel that has ended: it is closed."""
+        before = len(os.listdir("/proc/self/fd"))
+        self.anchor.send({"held": "door", "pid": None}, [0])
+        self.hand_over()
+        self.link.serve()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    def test_something_new(self) -> None:
+        """What only a later version would understand is passed over."""
+        self.anchor.send({"news": 1})
+        self.hand_over()
+        self.assertEqual(self.link.kernels, 3)
 
     def test_numbers(self) -> None:
         """What children know by number lies there before anything else does, whatever lay there."""
@@ -121,6 +139,9 @@ class ServingTests(ServingTestCase):
 
     def test_nothing_left_to_hold(self) -> None:
         """That no descriptor is left of something needs no room, and fails for nobody; the next anchor is told."""
+        self.link.hold("a", [self.file()])
+        self.link.empty("a")
+        self.assertEqual(self.told(), [({"do": "hold", "key": "a"}, count) for count in (1, 0)])
         self.link.hold("a", [self.file()])
         self.anchor.close()
         self.link.empty("a")
@@ -199,6 +220,41 @@ class SpawnTests(LinkTestCase):
         """Where the system has no such thing, there is none."""
         self.anchor.send({"spawned": "a", "pid": 77})
         self.assertEqual(self.link.spawn("a", child_spec(), {}, ()), (77, None))
+
+    def test_another_under_the_same_key(self) -> None:
+        """Of a child that was dropped nothing is known any more, and nothing of it is taken for another's."""
+        self.hand_over()
+        self.link.serve()
+        for pid, code in ((77, 3), (78, None)):
+            self.anchor.send({"spawned": "a", "pid": pid})
+            self.link.spawn("a", child_spec(), {}, ())
+            self.assertEqual(self.link.pid_of("a"), pid)
+            if code is not None:
+                self.anchor.send({"exited": "a", "code": code})
+                self.hear()
+                self.link.drop("a")
+                self.assertIsNone(self.link.pid_of("a"))
+        self.lose_anchor()
+        self.anchor.send({"hear": 55})
+        self.hear()
+        self.assertEqual(self.told()[0], ({"do": "adopt", "key": "a", "pid": 78, "code": None}, 0))
+
+    def test_anchor_goes_without_having_heard(self) -> None:
+        """What an anchor was asked and has not read was not done: the next one is asked."""
+        self.says = [{"hear": 55}, {"spawned": "a", "pid": 77}]
+        before = self.anchor
+
+        def go() -> None:
+            poll = select.poll()
+            poll.register(before, select.POLLIN)
+            poll.poll(PATIENCE * 1000)
+            before.close()
+
+        going = threading.Thread(target=go)
+        going.start()
+        self.addCleanup(going.join)
+        self.assertEqual(self.link.spawn("a", child_spec(), {}, ()), (77, None))
+        self.assertEqual([message["do"] for message, _ in self.told()], ["ready", "spawn"])
 
     def test_failed(self) -> None:
         """Why it does not start comes as the error that it was there; one that is no longer known as a failed start."""

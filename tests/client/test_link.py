@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IUNIXTransport
+from twisted.internet.interfaces import ISystemHandle, ITCPTransport, IUNIXTransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +18,7 @@ from zope.interface import implementer
 
 from papa.client.link import Link, LinkFactory
 from papa.commands import Get, LendSocket, ListValues, Set, TakeSocket, WatchProcesses
-from papa.errors import BadRequest, ConnectionLost, LimitReached, NotAllowed, NotFound, Unreachable, Unsayable
+from papa.errors import BadRequest, ConnectionLost, GivesWay, LimitReached, NotAllowed, NotFound, Unreachable, Unsayable
 from papa.records import Lent, Output, Socket
 from papa.wire import program
 from papa.wire.boxes import Box, serialize
@@ -41,6 +42,22 @@ class UnixTransport(StringTransport):
 
     def sendFileDescriptor(self, descriptor: int) -> None:
         self.sent.append(descriptor)
+
+
+@implementer(ITCPTransport, ISystemHandle)
+class TCPTransport(StringTransport):
+    """A connection that goes over a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = socket.socket()
+        self.no_delay = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.no_delay = enabled
+
+    def getHandle(self) -> socket.socket:
+        return self.socket
 
 
 class LinkTestCase(SynchronousTestCase):
@@ -273,6 +290,13 @@ class EndTests(LinkTestCase):
         self.lose()
         self.assertIn("a box of a kind", str(self.failureResultOf(asked, ConnectionLost).value))
 
+    def test_hung_up_to_give_way(self) -> None:
+        """Of a kernel that gives way to another it is known that what it has not answered was not done."""
+        asked = self.ask(Get(name="x"))
+        self.say(program.push_box(Refused(reason="another goes on", code="gives-way")))
+        self.lose()
+        self.failureResultOf(asked, GivesWay)
+
     def test_what_no_kernel_says(self) -> None:
         """Nonsense ends the connection."""
         for said in (serialize({b"_command": b"make coffee"}), serialize({b"_answer": b"x"}), b"\xff\xff"):
@@ -371,6 +395,19 @@ class DescriptorTests(LinkTestCase):
         os.close(self.writing)
         self.failureResultOf(self.ask(TakeSocket(name="web", descriptor=self.writing)), OSError)
         self.assertEqual(self.transport.value(), b"")
+
+
+class NetworkTests(LinkTestCase):
+    """Over a network."""
+
+    transport_class = TCPTransport
+
+    def test_quick_and_lasting(self) -> None:
+        """Nothing that is said waits for more, and a machine that has gone without a word is noticed."""
+        transport: Any = self.transport
+        self.addCleanup(transport.socket.close)
+        self.assertTrue(transport.no_delay)
+        self.assertTrue(transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
 
 class FactoryTests(SynchronousTestCase):

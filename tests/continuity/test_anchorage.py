@@ -100,6 +100,17 @@ class LostTests(ServingTestCase):
         self.reactor.advance(0)
         self.assertEqual(codes, [1, 2])
 
+    def test_asked_as_it_goes_and_there_is_no_other(self) -> None:
+        """Where none can be started nothing is heard any more of the one that has gone."""
+        (reader,) = self.reactor.getReaders()
+        before = self.link._anchorage._channel
+        assert before is not None
+        self.assertEqual(reader.fileno(), before.fileno())
+        self.refusal = OSError("no")
+        self.anchor.close()
+        self.failureResultOf(self.link.upgrade(["python"], self.file()), CannotGoOn)
+        self.assertEqual((self.reactor.getReaders(), reader.fileno()), ([], -1))
+
     def test_one_thing_said_before_it_hears(self) -> None:
         """So it is where that is one thing only."""
         codes: list[int] = []

@@ -165,6 +165,29 @@ class SegmentsTests(TidyTestCase):
             self.assertEqual(successor.read(noted, size), expected(noted, size))
             self.segments = successor
 
+    def test_piece_in_flight_behind_what_was_released(self) -> None:
+        """So is what fills a segment of which nothing is noted any more."""
+        self.fill(SEGMENT - 30)
+        self.segments.release(SEGMENT - 30)
+        self.fill(30)
+        successor = Segments(self.file, Spare())
+        successor.restore(SEGMENT - 30, {})
+        self.assertEqual(successor.end, SEGMENT)
+        self.assertEqual(successor.read(SEGMENT - 30, 30), expected(SEGMENT - 30, 30))
+
+    def test_next_kernel_releases(self) -> None:
+        """Another keeps no more of a burst than one tape may, whether it has come before or after."""
+        self.fill(8 * SEGMENT)
+        successor = Segments(self.file, Spare())
+        successor.restore(8 * SEGMENT, {number: self.segments.slot(number * SEGMENT + 1) for number in range(8)})
+        successor.release(8 * SEGMENT)
+        self.assertLessEqual(self.memory(), 4 * SEGMENT)
+        last = Segments(self.file, Spare())
+        last.restore(8 * SEGMENT, {})
+        self.fill(8 * SEGMENT, last)
+        last.release(16 * SEGMENT)
+        self.assertLessEqual(self.memory(), 4 * SEGMENT)
+
     def test_killed_before_the_move(self) -> None:
         """A kernel that was killed having chosen a slot, and moved nothing there, has moved nothing."""
         self.fill(2 * SEGMENT)

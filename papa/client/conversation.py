@@ -249,9 +249,7 @@ class Conversation:
         return self.connection.fileno() if self.connection else None
 
     def close(self) -> None:
-        """
-        End the connection, and once a watcher hands one back, that too. The next command makes a new one.
-        """
+        """End the connection, and once a watcher hands one back, that too. The next command makes a new one."""
         with self._lock:
             self._closed = True
             self._hang_up()

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -43,6 +43,37 @@ def until(condition: Callable[[], _Found], what: str = "it") -> _Found:
 def script(name: str) -> str:
     """A console script of the Python that runs the tests."""
     return os.path.join(os.path.dirname(sys.executable), name)
+
+
+def begin_program(
+    test: SynchronousTestCase, command: Sequence[str], environ: Mapping[str, str], **options: object
+) -> subprocess.Popen[Any]:
+    """
+    Start a program with its output, as text, in pipes; it is killed with the test, if it has not ended.
+
+    @param options: of C{subprocess.Popen}, in place of these.
+    """
+    program: subprocess.Popen[Any] = subprocess.Popen(  # type: ignore[call-overload]
+        command,
+        **{
+            "env": environ,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            **options,
+        },
+    )
+    test.addCleanup(_end, program)
+    return program
+
+
+def _end(program: subprocess.Popen[Any]) -> None:
+    program.kill()
+    program.wait()
+    for stream in (program.stdin, program.stdout, program.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def program(name: str) -> str:
@@ -399,19 +430,9 @@ class KernelTestCase(SynchronousTestCase):
             self.assertEqual(finished.returncode, code, finished.stdout + finished.stderr)
         return finished  # type: ignore[no-any-return]
 
-    def begin_papa(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the papa command with its output in pipes; it is killed with the test, if it has not ended."""
-        papa = subprocess.Popen(
-            [script("papa"), *arguments],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(papa.communicate)
-        self.addCleanup(papa.kill)
-        return papa
+    def begin_papa(self, *arguments: str, **options: object) -> subprocess.Popen[Any]:
+        """Start the papa command, as L{begin_program} does."""
+        return begin_program(self, [script("papa"), *arguments], self.environ, **options)
 
 
 class TalkTestCase(KernelTestCase):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 
 import papa
-from tests.support import PATIENCE, KernelTestCase, script
+from tests.support import PATIENCE, KernelTestCase
 
 
 class EventsTests(KernelTestCase):
@@ -37,15 +36,7 @@ class EventsTests(KernelTestCase):
 
     def test_followed(self) -> None:
         """With -f it goes on until it is interrupted; clients are told of if that is asked for."""
-        events = subprocess.Popen(
-            [script("papa"), "events", "-f", "--clients", "--json"],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(events.communicate)
-        self.addCleanup(events.kill)
+        events = self.begin_papa("events", "-f", "--clients", "--json", stderr=None)
         assert events.stdout is not None
         self.client.set("x", "1")
         kinds = (json.loads(line)["kind"] for line in events.stdout)

@@ -38,19 +38,7 @@ class LogsTestCase(SharedKernelTestCase):
 
     def follow(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A running C{papa logs}."""
-        running = subprocess.Popen(
-            [script("papa"), "logs", *arguments],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for stream in (running.stdout, running.stderr):
-            assert stream is not None
-            self.addCleanup(stream.close)
-        self.addCleanup(running.wait)
-        self.addCleanup(running.kill)
-        return running
+        return self.begin_papa("logs", *arguments, text=False)
 
 
 class KeptTests(LogsTestCase):

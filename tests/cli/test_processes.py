@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from tests.client.sharing import SharedKernelTestCase
-from tests.support import PATIENCE, script, until
+from tests.support import PATIENCE, until
 
 
 class ProcessTestCase(SharedKernelTestCase):
@@ -106,17 +106,7 @@ class WaitTests(ProcessTestCase):
     """Waiting."""
 
     def waiting(self, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [script("papa"), "wait", *arguments],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
+        return self.begin_papa("wait", *arguments, stderr=subprocess.STDOUT)
 
     def clients(self) -> int:
         """How many processes' output is looked at."""

@@ -62,15 +62,9 @@ class TortureTests(KernelTestCase):
 
     def torture(self) -> subprocess.Popen[bytes]:
         """An ordeal in its midst."""
-        torture = subprocess.Popen(
-            [script("papa"), "torture", "--minutes", "5", "--printers", "4"],
-            env={**self.environ, "TMPDIR": self.folder},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.addCleanup(torture.wait)
-        self.addCleanup(torture.kill)
+        environ = {**self.environ, "TMPDIR": self.folder}
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        torture = self.begin_papa("torture", "--minutes", "5", "--printers", "4", env=environ, **silent)
         until(lambda: len(self.started()) > 3, "its keeper, an anchor, a kernel and its copy")
         return torture
 

@@ -193,16 +193,7 @@ class WatchTests(SharedKernelTestCase):
         self.random = random.Random(7)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [script("papa"), "watch", *arguments],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
+        return self.begin_papa("watch", *arguments, stderr=subprocess.STDOUT, text=False)
 
     def size(self) -> int:
         try:

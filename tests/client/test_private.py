@@ -11,7 +11,7 @@ import sys
 import papa
 from papa import Error, Papa
 from tests.client.sharing import SharedKernelTestCase, child_pids, end_kernel, serving_pid, set_environ, wait_for_end
-from tests.support import PATIENCE
+from tests.support import PATIENCE, begin_program
 
 #: Makes a private kernel, shows where it is and who serves there, and waits to be told to go.
 OWNER = """
@@ -160,19 +160,9 @@ class OwnerTests(PrivateTestCase):
 
     def start_owner(self) -> tuple[subprocess.Popen[str], str, int]:
         """A process with a private kernel; where that is, and its pid."""
-        owner = subprocess.Popen(
-            [sys.executable, "-c", OWNER],
-            env=self.environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(owner.wait)
-        self.addCleanup(owner.kill)
-        assert owner.stdin is not None
+        command = [sys.executable, "-c", OWNER]
+        owner = begin_program(self, command, self.environ, stdin=subprocess.PIPE, stderr=None)
         assert owner.stdout is not None
-        self.addCleanup(owner.stdin.close)
-        self.addCleanup(owner.stdout.close)
         path = owner.stdout.readline().strip()
         self.addCleanup(shutil.rmtree, os.path.dirname(path), ignore_errors=True)
         self.addCleanup(end_kernel, path)

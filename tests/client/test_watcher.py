@@ -569,12 +569,13 @@ class LostConnectionTests(PlayedTestCase):
         self.wait_ready(watcher)
         self.assertEqual(watcher.read_items(), [self.TWO])
 
+    def begin_silent(self, partner: Partner) -> None:
+        """Begin to watch a process that prints nothing, and hang up."""
+        partner.say(GREETING)
+        self.begin(partner, job="7@0.5")
+
     def test_silent_process(self) -> None:
         """A process that had printed nothing when the connection was lost is watched on."""
-
-        def first(partner: Partner) -> None:
-            partner.say(GREETING)
-            self.begin(partner, job="7@0.5")
 
         def second(partner: Partner) -> None:
             partner.say(GREETING)
@@ -584,7 +585,7 @@ class LostConnectionTests(PlayedTestCase):
             partner.say(push(self.ONE, 7))
             partner.hear()
 
-        watcher = self.reach(first, second).watch_processes("j*")
+        watcher = self.reach(self.begin_silent, second).watch_processes("j*")
         self.addCleanup(watcher._abandon)
         self.assertEqual(watcher.read_items(), [])
         self.assertEqual(watcher.read_items(), [self.ONE])
@@ -592,16 +593,12 @@ class LostConnectionTests(PlayedTestCase):
     def test_nothing_left(self) -> None:
         """Where the next kernel holds nothing of what was watched, the read that finds that out says so."""
 
-        def first(partner: Partner) -> None:
-            partner.say(GREETING)
-            self.begin(partner, job="7@0.5")
-
         def second(partner: Partner) -> None:
             partner.say(GREETING)
             partner.say(partner.answer(partner.hear()[1], {}, ListProcesses))
             partner.hear()
 
-        client = self.reach(first, second)
+        client = self.reach(self.begin_silent, second)
         self.addCleanup(client.close)
         self.assertIsNone(client.watch_processes("job").read_items())
 

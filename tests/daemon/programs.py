@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.support import PATIENCE, plain_environ, until
+from tests.support import PATIENCE, begin_program, plain_environ, until
 
 #: What every program under test begins with.
 PRELUDE = """
@@ -140,26 +140,8 @@ class DaemonTestCase(SynchronousTestCase):
 
     def begin(self, source: str, *, under: Sequence[str] = (), **options: object) -> subprocess.Popen[str]:
         """Start a program, and leave it running until the test ends."""
-        program: subprocess.Popen[str] = subprocess.Popen(  # type: ignore[call-overload]
-            [*under, sys.executable, "-c", PRELUDE + textwrap.dedent(source)],
-            **{
-                "env": self.environ,
-                "stdin": subprocess.DEVNULL,
-                "stdout": subprocess.PIPE,
-                "stderr": subprocess.PIPE,
-                "text": True,
-                **options,
-            },
-        )
-        self.addCleanup(self._end, program)
-        return program
-
-    def _end(self, program: subprocess.Popen[str]) -> None:
-        program.kill()
-        program.wait()
-        for stream in (program.stdin, program.stdout, program.stderr):
-            if stream is not None:
-                stream.close()
+        command = [*under, sys.executable, "-c", PRELUDE + textwrap.dedent(source)]
+        return begin_program(self, command, self.environ, **options)
 
     def run_program(
         self, source: str, *, code: int | None = 0, under: Sequence[str] = (), **options: object

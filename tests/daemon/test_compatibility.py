@@ -10,7 +10,7 @@ import textwrap
 
 from papa.daemon import PidLockFile
 from tests.daemon.programs import DaemonTestCase, runs, status_of
-from tests.support import PATIENCE, until
+from tests.support import PATIENCE, begin_program, until
 
 
 class ProgramTestCase(DaemonTestCase):
@@ -453,15 +453,7 @@ class LockTests(ProgramTestCase):
             except AlreadyLocked as exc:
                 print("already running")
         """
-        first = subprocess.Popen(
-            [sys.executable, self.program(source)],
-            env=self.environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(first.communicate)
-        self.addCleanup(first.kill)
+        first = begin_program(self, [sys.executable, self.program(source)], self.environ, stdin=subprocess.PIPE)
         assert first.stdout is not None
         self.assertEqual(first.stdout.readline(), "working\n")
         self.assertEqual(self.launch(source).stdout, "already running\n")

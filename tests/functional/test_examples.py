@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import papa
 from tests.functional.sessions import DOCS
-from tests.support import PATIENCE, KernelTestCase, until
+from tests.support import PATIENCE, KernelTestCase, begin_program, until
 
 EXAMPLES = os.path.join(DOCS, "examples")
 
@@ -82,18 +82,8 @@ class ExampleTestCase(KernelTestCase):
 
     def start(self, example: str, *arguments: str) -> subprocess.Popen[str]:
         """Start an example."""
-        program = subprocess.Popen(
-            [sys.executable, os.path.join(EXAMPLES, example), *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.addCleanup(program.communicate)
-        self.addCleanup(program.kill)
-        return program
+        command = [sys.executable, os.path.join(EXAMPLES, example), *arguments]
+        return begin_program(self, command, self.environ, cwd=self.folder, stderr=subprocess.STDOUT)
 
 
 class JobTests(ExampleTestCase):
